@@ -11,20 +11,20 @@
 
 enum worker_role { WORKER_PRODUCER, WORKER_TRANSFORMER, WORKER_SINKER };
 
-// One remark of a check. `setting` names the setting of the node ("sql", "key", "columns.lon"), `offset` a byte in its text (-1: the whole),
-// so that the caller can point at file:line:col.
+// One remark of a check. `setting` names the setting of the node ("sql", "key", "columns.lon"), `offset` a byte in its text (-1: the
+// whole), so that the caller can point at file:line:col.
 enum check_level { CHECK_ERROR, CHECK_WARNING, CHECK_NOTE };
 struct check_finding {
   enum check_level level;
   char *setting;
   long offset;
   char *text;
-  char *suggestion;  // NULL: none
+  char *suggestion; // NULL: none
 };
 
 struct check_column {
   char *name;
-  char *type;     // as in columns:, "" when unknown
+  char *type; // as in columns:, "" when unknown
   bool not_null;
 };
 
@@ -32,16 +32,21 @@ struct check {
   // given
   const char *pipeline, *node;
   struct job_value settings;
-  const char *const *inputs; size_t input_count;  // names that the node may read (all sources, topics, transforms and lookups but itself)
-  const struct check_column *columns; size_t column_count;  // what the node's input gives, when it is known (sinks: key must be among them)
+  const char *const *inputs;
+  size_t input_count; // names that the node may read (all sources, topics, transforms and lookups but itself)
+  const struct check_column *columns;
+  size_t column_count; // what the node's input gives, when it is known (sinks: key must be among them)
   bool columns_known;
-  bool connect;   // --connect: try the target too; creates nothing
-  const char *state;  // state folder
+  bool connect;      // --connect: try the target too; creates nothing
+  const char *state; // state folder
   // answered (owned by the check; check_free)
-  struct check_finding *findings; size_t finding_count;
-  bool *reads;    // per input: true when the SQL reads it (transformers)
-  struct check_column *output; size_t output_count; bool output_known;
-  char *form;     // "batch" or "one by one: ORDER BY" for `weir check` and `weir graph`
+  struct check_finding *findings;
+  size_t finding_count;
+  bool *reads; // per input: true when the SQL reads it (transformers)
+  struct check_column *output;
+  size_t output_count;
+  bool output_known;
+  char *form; // "batch" or "one by one: ORDER BY" for `weir check` and `weir graph`
 };
 void check_find(struct check *c, enum check_level level, const char *setting, long offset, const char *suggestion, const char *format, ...)
     __attribute__((format(printf, 6, 7)));
@@ -51,9 +56,12 @@ struct worker_kind {
   const char *name;
   enum worker_role role;
   worker_main *run;
-  void (*check)(struct check *c);  // NULL: the settings table says it all
+  void (*check)(struct check *c); // NULL: the settings table says it all
 };
 
 extern const struct worker_kind worker_kinds[];
 extern const size_t worker_kind_count;
+// "producer", "transformer", "sinker", as the job spells them.
+const char *worker_role_name(enum worker_role role);
+bool worker_role_find(const char *name, enum worker_role *role);
 const struct worker_kind *worker_kind_find(enum worker_role role, const char *name);

@@ -1,8 +1,8 @@
 // Feedback: what each sink tells the lane's source about each stream, in words of its own that the source maps read-only.
 // FEEDBACK_WORDS words per stream; the others of an answer are stored before FEEDBACK_STATE (release), so a source that has loaded the
 // state (acquire) sees them. FEEDBACK_POSITION alone moves on afterwards, only forwards within one life of the lane.
-// The sink rings the source's bell after every change of state, and after a commit only when FEEDBACK_WANTED... never: the source looks at positions
-// when it trims its journal (at each poll and at the end), so no wake-up is needed.
+// The sink rings the source's bell after every change of state. After a commit it does not: a source looks at positions when it trims its
+// journal (at each poll and at the end), so nobody waits for them.
 #pragma once
 #include <stdbool.h>
 #include <stdint.h>
@@ -18,7 +18,7 @@ struct feedback_answer {
   uint64_t position, witness, start;
 };
 
-void feedback_get(const struct words *w, uint64_t stream, struct feedback_answer *a);   // source
+void feedback_get(const struct words *w, uint64_t stream, struct feedback_answer *a);    // source
 void feedback_answer(struct words *w, uint64_t stream, const struct feedback_answer *a); // sink: state last
 void feedback_position(struct words *w, uint64_t stream, uint64_t position);             // sink, after each commit
 // Source: the least committed position over all sinks, 0 when some sink has not answered yet.

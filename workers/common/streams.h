@@ -10,16 +10,18 @@
 //
 //   source: append entry, publish RECORD_STREAM
 //      sink: ASKED nothing yet --looks at its target under the fence--> KNOWN (position, witness, start)   or   NONE (no row there)
-//                                                                  \--> REFUSED (another identity; the sink exits with WORKER_EXIT_OPERATOR)
+//                                                                  \--> REFUSED (another identity; the sink exits with
+//                                                                  WORKER_EXIT_OPERATOR)
 //   source: all sinks answered. Start = the stored start of any KNOWN sink, else resolved now (earliest 0, latest, a time);
 //           stores it in its words, publishes RECORD_STREAM
 //      sink: NONE --inserts its row with position = start, durable--> READY;  KNOWN -> READY
 //   source: all sinks READY: checks the witness of each, begins at the minimum of their positions. A position above what the source
 //           has, or below the first it still has: ERROR_OPERATOR, choices spelled out.
 //
-// A position p means: every input with position <= p is durable at that sink. Positions of inputs start at 1; a start of 0 is "from the beginning".
-// For files the position of an input is the byte offset BEHIND it (so the position is where reading goes on); for a journal its row number.
-// The witness of a position is a 64-bit value by which the source recognises that the bytes before it are still the same (0: none).
+// A position p means: every input with position <= p is durable at that sink. Positions of inputs start at 1; a start of 0 is "from the
+// beginning". For files the position of an input is the byte offset BEHIND it (so the position is where reading goes on); for a journal its
+// row number. The witness of a position is a 64-bit value by which the source recognises that the bytes before it are still the same (0:
+// none).
 #pragma once
 #include <stdbool.h>
 #include <stdint.h>
@@ -29,7 +31,7 @@
 #include "shm/words.h"
 
 struct stream {
-  char *source, *partition, *identity, *fingerprint;  // owned
+  char *source, *partition, *identity, *fingerprint; // owned
   int64_t replaces;
 };
 

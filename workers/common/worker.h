@@ -19,14 +19,14 @@ struct event_base;
 
 // What the supervisor does after each is decided by these codes; any signal and any other code counts as a crash.
 enum worker_exit {
-  WORKER_EXIT_DONE = 0,          // the end of the run has passed through
-  WORKER_EXIT_CONFIG = 2,        // the job cannot be done as configured: the pipeline stops, exit 2
-  WORKER_EXIT_AGAIN = 64,        // something passing: start again with backoff
-  WORKER_EXIT_OPERATOR = 65,     // needs a decision (slot error text says which): the pipeline stops, exit 1
-  WORKER_EXIT_REWIND = 66,       // the target lost acknowledged rows: cut this lane, start it from durable positions
-  WORKER_EXIT_FENCED = 67,       // every stream of this sink belongs to another instance now: the instance stops, exit 1
-  WORKER_EXIT_ENVIRONMENT = 68,  // this machine: the pipeline stops, exit 3
-  WORKER_EXIT_LIMIT = 70,        // its own limit (memory, time) in the middle of a record: counts against the record
+  WORKER_EXIT_DONE = 0,         // the end of the run has passed through
+  WORKER_EXIT_CONFIG = 2,       // the job cannot be done as configured: the pipeline stops, exit 2
+  WORKER_EXIT_AGAIN = 64,       // something passing: start again with backoff
+  WORKER_EXIT_OPERATOR = 65,    // needs a decision (slot error text says which): the pipeline stops, exit 1
+  WORKER_EXIT_REWIND = 66,      // the target lost acknowledged rows: cut this lane, start it from durable positions
+  WORKER_EXIT_FENCED = 67,      // every stream of this sink belongs to another instance now: the instance stops, exit 1
+  WORKER_EXIT_ENVIRONMENT = 68, // this machine: the pipeline stops, exit 3
+  WORKER_EXIT_LIMIT = 70,       // its own limit (memory, time) in the middle of a record: counts against the record
   WORKER_EXIT_MEMORY = EXIT_OUT_OF_MEMORY,
 };
 
@@ -38,17 +38,17 @@ enum worker_exit {
 //   source_words (words)      producer writes, sinkers read: the resolved starts (streams.h)
 //   feedback [words, one per sink of the lane]                                 producer reads
 //   own_feedback (words), source_bell                                          sinker writes / rings
-enum { WORKER_NOTE_COUNTERS = 0, WORKER_NOTE_OWN = SLOT_COUNTERS };  // ring notes: the counters first, then the role's own words
+enum { WORKER_NOTE_COUNTERS = 0, WORKER_NOTE_OWN = SLOT_COUNTERS }; // ring notes: the counters first, then the role's own words
 
 struct worker {
   struct job job;
-  struct job_value settings;  // the node's settings, typed, defaults filled in
+  struct job_value settings; // the node's settings, typed, defaults filled in
   char *role, *kind, *pipeline, *node, *source, *edge, *state, *fingerprint;
   unsigned node_index, lane, lanes, generation;
-  bool careful;    // replay record by record: handle, publish (commit) and release each input by itself
-  bool has_set_aside;           // one input is to become a dead letter unseen: it killed three workers
+  bool careful;       // replay record by record: handle, publish (commit) and release each input by itself
+  bool has_set_aside; // one input is to become a dead letter unseen: it killed three workers
   uint64_t set_aside_stream, set_aside_position;
-  bool once;       // --once: a source takes what is there, then sends the end of the run
+  bool once; // --once: a source takes what is there, then sends the end of the run
   bool take_over;
 
   struct slot slot;
@@ -58,19 +58,21 @@ struct worker {
   struct ring_writer output;
   struct shared_register streams;
   struct words source_words;
-  struct words own_feedback;                  // sinker
-  struct words *feedback; unsigned feedbacks; // producer: one per sink of the lane
+  struct words own_feedback; // sinker
+  struct words *feedback;
+  unsigned feedbacks; // producer: one per sink of the lane
   int source_bell;
 
-  uint64_t counters[SLOT_COUNTERS];           // private truth; restored from the note at the start, mirrored to note and slot by the calls below
+  uint64_t counters[SLOT_COUNTERS]; // private truth; restored from the note at the start, mirrored to note and slot by the calls below
   struct event_base *base;
   bool bell_rang;
-  struct worker_events *events;               // private to worker.c
+  struct worker_events *events; // private to worker.c
 };
 
-typedef int worker_main(struct worker *w);    // returns an enum worker_exit
+typedef int worker_main(struct worker *w); // returns an enum worker_exit
 
-// Entry of the re-executed program: reads JOB_FD, attaches everything, finds the kind in workers.h, runs it, reports, returns the exit code.
+// Entry of the re-executed program: reads JOB_FD, attaches everything, finds the kind in workers.h, runs it, reports, returns the exit
+// code.
 int worker_enter(void);
 
 // One turn of a worker's loop: renews the hang deadline (slot) and returns true when the supervisor asked a source to stop. No system call
@@ -107,8 +109,11 @@ void worker_show_error(struct worker *w, const struct error *e, const char *mess
 int worker_fail(struct worker *w, const struct error *e);
 
 // Backoff with jitter: 100 ms, doubling to `most_ms`; reset when something worked.
-struct backoff { uint64_t next_ms, most_ms; unsigned tries; };
-uint64_t backoff_next(struct backoff *b);   // milliseconds to wait now
+struct backoff {
+  uint64_t next_ms, most_ms;
+  unsigned tries;
+};
+uint64_t backoff_next(struct backoff *b); // milliseconds to wait now
 void backoff_reset(struct backoff *b);
 
 // Output helpers shared by producers and transformers. All write into w->output.
