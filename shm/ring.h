@@ -21,8 +21,8 @@
 //                  | data, capacity bytes          |  written by the writer only; mapped twice in a row, so no record ever wraps
 //                  +-------------------------------+
 //
-// Positions (`tail`, `head`) are byte counts since the ring was made; they only grow, in steps of RING_ALIGN. The data byte of position p is
-// data[p & (capacity - 1)]. tail - head <= capacity, for every reader.
+// Positions (`tail`, `head`) are byte counts since the ring was made; they only grow, in steps of RING_ALIGN. The data byte of position p
+// is data[p & (capacity - 1)]. tail - head <= capacity, for every reader.
 //
 // A record in the data area: a frame header of 8 bytes, the payload, padding up to RING_ALIGN.
 //     uint32 length   payload bytes, without header and padding
@@ -37,15 +37,15 @@
 //        +------------------+                    | group_abort -> IDLE (its records are taken back)
 //
 // Notes. The writer's area and each reader's area hold two note slots {position, words[]}. Before each store of tail (head) its owner fills
-// the slot that does NOT belong to the present tail (head) with its words and the position about to be stored. A successor takes the slot whose position equals
-// the stored tail (head): the words are exactly those of that moment. What the words mean is the owner's affair (cursor in the input,
-// last input per stream, counters).
+// the slot that does NOT belong to the present tail (head) with its words and the position about to be stored. A successor takes the slot
+// whose position equals the stored tail (head): the words are exactly those of that moment. What the words mean is the owner's affair
+// (cursor in the input, last input per stream, counters).
 //
 // Sleep and wake, which cannot be lost (the model in tests/model proves it with a kill at any step):
-//     reader: seq_cst store wake_at = cursor, seq_cst load tail; moved -> do not sleep.      writer: seq_cst store tail, seq_cst load wake_at;
-//     if wake_at lies in [old tail, new tail) -> write 1 to that reader's bell.              Space is the mirror image with space_at and head.
-//     A bell is cleared BEFORE its owner looks at the ring. The supervisor rings the bells of a dead worker's neighbours; attaching rings
-//     the peers' bells too. A needless ring is harmless.
+//     reader: seq_cst store wake_at = cursor, seq_cst load tail; moved -> do not sleep.      writer: seq_cst store tail, seq_cst load
+//     wake_at; if wake_at lies in [old tail, new tail) -> write 1 to that reader's bell.              Space is the mirror image with
+//     space_at and head. A bell is cleared BEFORE its owner looks at the ring. The supervisor rings the bells of a dead worker's
+//     neighbours; attaching rings the peers' bells too. A needless ring is harmless.
 #pragma once
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -53,11 +53,11 @@
 #include <stdint.h>
 
 enum {
-  RING_ALIGN = 8,            // frames start at multiples of this
-  RING_FRAME = 8,            // bytes of the frame header
+  RING_ALIGN = 8, // frames start at multiples of this
+  RING_FRAME = 8, // bytes of the frame header
   RING_READERS_MAX = 8,
   RING_NOTE_WORDS_MAX = 8192,
-  RING_LINE = 128,           // adjacent-line prefetch pulls pairs of 64-byte lines: each hot word gets a pair of its own
+  RING_LINE = 128, // adjacent-line prefetch pulls pairs of 64-byte lines: each hot word gets a pair of its own
 };
 #define RING_CAPACITY_MIN ((uint64_t)4096)
 #define RING_CAPACITY_MAX ((uint64_t)1 << 30)
@@ -66,10 +66,10 @@ _Static_assert(ATOMIC_LLONG_LOCK_FREE == 2, "positions must be lock-free between
 
 // What a ring is made of; fixed for its life.
 struct ring_spec {
-  uint64_t capacity;      // bytes of data, a power of two, RING_CAPACITY_MIN..RING_CAPACITY_MAX
-  uint32_t readers;       // 1..RING_READERS_MAX
-  uint32_t writer_words;  // words in each of the writer's note slots, 0..RING_NOTE_WORDS_MAX
-  uint32_t reader_words;  // the same for each reader's
+  uint64_t capacity;     // bytes of data, a power of two, RING_CAPACITY_MIN..RING_CAPACITY_MAX
+  uint32_t readers;      // 1..RING_READERS_MAX
+  uint32_t writer_words; // words in each of the writer's note slots, 0..RING_NOTE_WORDS_MAX
+  uint32_t reader_words; // the same for each reader's
 };
 
 // Shared. Page 0. Written by ring_create before the memfd is handed to anyone; read-only from then on, so plain loads are safe.
@@ -80,13 +80,15 @@ struct ring_geometry {
   uint64_t capacity;
   uint32_t writer_words;
   uint32_t reader_words;
-  uint64_t writer_offset, reader_offset, reader_stride, data_offset, total;  // bytes from the start of the memfd
+  uint64_t writer_offset, reader_offset, reader_stride, data_offset, total; // bytes from the start of the memfd
 };
 
 // Shared. One word of a note slot is written relaxed by the slot's owner before its seq_cst store of tail (head) and read by the owner's
-// successor only, after the owner is dead and reaped (waitpid orders it), or by ring_writer_attach / ring_reader_attach in the same process.
+// successor only, after the owner is dead and reaped (waitpid orders it), or by ring_writer_attach / ring_reader_attach in the same
+// process.
 struct ring_note_slot {
-  _Atomic uint64_t position;  // the tail (head) that these words belong to; UINT64_MAX while they are being replaced
+  _Atomic uint64_t
+      position; // the tail (head) that these words belong to; UINT64_MAX while they are being replaced, and in a new ring's slot 1
   _Atomic uint64_t words[];
 };
 
@@ -98,7 +100,7 @@ struct ring_writer_area {
   // Writer: seq_cst store in ring_writer_sleep, the value of the slowest head that makes room, minus 1. Readers load it seq_cst in
   // ring_release right after their store of head: the pair makes it impossible that both miss each other (store-load on both sides).
   _Alignas(RING_LINE) _Atomic uint64_t space_at;
-  _Alignas(RING_LINE) uint8_t notes[];  // two slots of ring_note_slot
+  _Alignas(RING_LINE) uint8_t notes[]; // two slots of ring_note_slot
 };
 
 // Shared. One reader's area.
@@ -114,12 +116,13 @@ struct ring_reader_area {
 
 enum ring_fault {
   RING_OK = 0,
-  RING_FAULT_GEOMETRY,  // page 0 is not a ring of this version, or does not fit the memfd's size
-  RING_FAULT_TAIL,      // the writer's tail is unaligned, behind the head, or more than a capacity ahead of it
-  RING_FAULT_HEAD,      // a reader's head is unaligned, beyond the tail, or went back
-  RING_FAULT_LENGTH,    // a frame's length passes the tail, or is over a quarter of the ring
-  RING_FAULT_GUARD,     // a frame's guard does not fit its position and length
-  RING_FAULT_NOTE,      // neither note slot belongs to the stored position
+  RING_FAULT_GEOMETRY, // page 0 is not a ring of this version, or does not fit the memfd's size
+  RING_FAULT_TAIL,     // the writer's tail is unaligned, behind the head, or more than a capacity ahead of it
+  RING_FAULT_HEAD,     // a reader's head is unaligned, beyond the tail, or went back
+  RING_FAULT_LENGTH,   // a frame's length passes the tail, or is over a quarter of the ring
+  RING_FAULT_GUARD,    // a frame's guard does not fit its position and length
+  RING_FAULT_NOTE,     // neither note slot belongs to the stored position
+  RING_FAULT_SEEK,     // ring_seek was asked for a place that is not between head and tail
 };
 
 // The text of a fault for an operator, static.
@@ -131,18 +134,19 @@ struct ring_writer {
   const struct ring_reader_area *reader_area[RING_READERS_MAX];
   uint8_t *data;
   uint64_t capacity, mask;
-  uint64_t at;         // where the next frame goes
-  uint64_t group_end;  // end of the last complete group: what ring_publish may show
-  uint64_t published;  // our copy of tail
-  uint64_t limit;      // slowest head seen + capacity: `at` may not pass it
+  uint64_t at;        // where the next frame goes
+  uint64_t group_end; // end of the last complete group: what ring_publish may show
+  uint64_t published; // our copy of tail
+  uint64_t limit;     // slowest head seen + capacity: `at` may not pass it
   uint64_t head_seen[RING_READERS_MAX];
-  uint32_t open;       // payload bytes of the open reservation, 0 when none... see `reserved`
-  bool reserved;
-  uint32_t readers, words, slot;  // slot: the note slot that the next publish fills
-  uint64_t *note;      // private staging, `words` long: copied by ring_publish
-  int bell[RING_READERS_MAX];     // eventfds of the readers' workers, -1 for none; not owned
+  uint32_t open;                 // payload bytes of the open reservation; means something while `reserved` only
+  bool reserved;                 // between ring_reserve and ring_commit or ring_abort
+  uint32_t readers, words, slot; // slot: the note slot that the next publish fills
+  uint64_t *note;                // private staging, `words` long: copied by ring_publish
+  int bell[RING_READERS_MAX];    // eventfds of the readers' workers, -1 for none; not owned
   enum ring_fault fault;
-  void *map; size_t map_bytes;    // for ring_writer_detach
+  void *map; // all of the above mappings, for ring_writer_detach
+  size_t map_bytes;
 };
 
 // Private. A reader's handle.
@@ -151,22 +155,23 @@ struct ring_reader {
   struct ring_reader_area *area;
   const uint8_t *data;
   uint64_t capacity, mask;
-  uint64_t cursor;     // next frame to read
-  uint64_t tail_seen;  // last loaded tail, checked
-  uint64_t head;       // our copy of head
+  uint64_t cursor;    // next frame to read
+  uint64_t tail_seen; // last loaded tail, checked
+  uint64_t head;      // our copy of head
   uint32_t words, slot;
-  uint64_t *note;      // private staging, copied by ring_release
-  int bell;            // eventfd of the writer's worker, -1 for none; not owned
+  uint64_t *note; // private staging, copied by ring_release
+  int bell;       // eventfd of the writer's worker, -1 for none; not owned
   enum ring_fault fault;
-  void *map; size_t map_bytes;
+  void *map; // all of the above mappings, for ring_reader_detach
+  size_t map_bytes;
 };
 
 // One record as a reader sees it. The payload points into the ring: valid until the reader releases a position beyond it.
 struct ring_view {
   const uint8_t *payload;
   uint32_t length;
-  uint64_t position;  // of its frame
-  uint64_t end;       // position behind it: what to release once it is done with
+  uint64_t position; // of its frame
+  uint64_t end;      // position behind it: what to release once it is done with
 };
 
 static inline uint32_t ring_guard(uint64_t position, uint32_t length) {
@@ -201,10 +206,11 @@ void ring_reader_detach(struct ring_reader *r);
 
 // Opens a reservation of `size` payload bytes and returns where to write them (8-aligned, contiguous). NULL: no room now (sleep with
 // ring_writer_sleep), or w->fault is set, or size is over ring_record_max (the caller checks that before: here it can never be granted).
-void *ring_reserve(struct ring_writer *w, uint32_t size);
+static inline void *ring_reserve(struct ring_writer *w, uint32_t size);
+// (Functions declared static inline here are the hot path; their bodies are in ring_fast.h.)
 // Ends the reservation with the `size` bytes really written (<= reserved). Invisible until its group is complete and published.
-void ring_commit(struct ring_writer *w, uint32_t size);
-void ring_abort(struct ring_writer *w);
+static inline void ring_commit(struct ring_writer *w, uint32_t size);
+static inline void ring_abort(struct ring_writer *w);
 
 // Bytes (footprints) of the open group so far: the caller compares with ring_group_max before it adds more.
 static inline uint64_t ring_group_bytes(const struct ring_writer *w) {
@@ -217,25 +223,31 @@ static inline uint64_t ring_mark(const struct ring_writer *w) {
 void ring_rollback(struct ring_writer *w, uint64_t mark);
 void ring_group_abort(struct ring_writer *w);
 // Completes the group. The caller has brought w->note up to date with it. Publishes by itself when a quarter of the ring is unpublished.
-void ring_group_end(struct ring_writer *w);
+static inline void ring_group_end(struct ring_writer *w);
 // Shows all complete groups: note, store of tail, bells of sleeping readers. Does nothing when there is nothing new. No system call unless
 // a reader sleeps.
-void ring_publish(struct ring_writer *w);
+static inline void ring_publish(struct ring_writer *w);
 // True when the slowest reader has taken everything published (a drained ring).
 bool ring_drained(struct ring_writer *w);
 
-// Announces that the writer is about to sleep until `size` payload bytes fit (asks for a quarter ring at least). Publishes first. True:
-// sleep on the own bell now; false: there is room (or a fault), go on.
+// Announces that the writer is about to sleep until `size` payload bytes fit (asks for a quarter ring where that cannot deadlock with a
+// reader that holds up to half of the ring until it commits). Publishes first. True: sleep on the own bell now; false: there is room (or a
+// fault), go on. With several readers each one that passes the place rings; the writer looks, and sleeps again until the slowest has
+// passed.
 bool ring_writer_sleep(struct ring_writer *w, uint32_t size);
 
 // Next published record at the cursor. False: none now, or r->fault is set. Checks tail, length and guard before anything else looks.
-bool ring_next(struct ring_reader *r, struct ring_view *view);
+static inline bool ring_next(struct ring_reader *r, struct ring_view *view);
 // Moves the cursor back or forward to a record boundary between head and tail (a successor skipping what is done; replaying a batch).
+// The place may come out of a note in shared memory: outside of head..tail sets RING_FAULT_SEEK, between two boundaries the guard tells.
 void ring_seek(struct ring_reader *r, uint64_t position);
-// Gives back everything before `upto` (head < upto <= cursor): note, store of head, bell of a writer waiting for space.
+// Gives back everything before `upto` (head <= upto <= cursor): note, store of head, bell of a writer waiting for space. Does nothing when
+// upto is the head.
 void ring_release(struct ring_reader *r, uint64_t upto);
 // Announces that the reader is about to sleep. True: sleep on the own bell; false: data has come (or a fault), go on.
 bool ring_reader_sleep(struct ring_reader *r);
 
 // Bytes published and not yet released by this reader: for fill levels.
 uint64_t ring_reader_backlog(struct ring_reader *r);
+
+#include "shm/ring_fast.h"

@@ -10,7 +10,7 @@
 #include <stdint.h>
 
 struct words {
-  _Atomic uint64_t *at;  // shared; writable only in the writer's process
+  _Atomic uint64_t *at; // shared; writable only in the writer's process
   uint32_t count;
 };
 
@@ -22,8 +22,8 @@ void words_detach(struct words *w);
 
 // index < w->count is the caller's duty (assert).
 static inline uint64_t words_load(const struct words *w, uint32_t index) {
-  return atomic_load_explicit(&w->at[index], memory_order_acquire);  // pairs with words_store
+  return atomic_load_explicit(&w->at[index], memory_order_acquire); // pairs with words_store
 }
 static inline void words_store(struct words *w, uint32_t index, uint64_t value) {
-  atomic_store_explicit(&w->at[index], value, memory_order_release);  // pairs with words_load
+  atomic_store_explicit(&w->at[index], value, memory_order_release); // pairs with words_load
 }
