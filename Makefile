@@ -1,7 +1,9 @@
 # Builds weir and runs everything around it. `make help` lists the targets.
 #
+# A machine that has only make and git needs two targets: `make run` and `make test`. Both print and install what is missing first.
 # V chooses the variant (release, debug, asan, tsan, crash); objects of each lie in $(BUILD)/V. `make` leaves the program at ./weir.
 
+MAKEFLAGS += -j$(shell nproc) --no-print-directory
 V ?= release
 BUILD ?= build
 O := $(BUILD)/$(V)
@@ -81,8 +83,97 @@ $(O)/bench/%: $(O)/bench/%.o $(LIBRARY)
 unit: $(UNITS)
 	@tests/run_units.sh $(O) $(UNIT)
 
+# Fuzz targets: libFuzzer with AddressSanitizer, corpus in tests/fuzz/corpus/NAME. SECONDS bounds each; FUZZ=fuzz_json runs one.
+SECONDS ?= 10
+FUZZERS := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
+FUZZ_SOURCES := $(filter-out supervisor/main.c,$(SOURCES_C))
+FUZZ_OBJECTS := $(FUZZ_SOURCES:%.c=$(BUILD)/fuzz/%.o) $(SOURCES_CC:%.cc=$(BUILD)/fuzz/%.o)
+FUZZ_FLAGS := -g -O1 -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -Wno-unused-command-line-argument
+
+$(BUILD)/fuzz/%.o: %.c
+	@mkdir -p $(@D)
+	clang $(CPPFLAGS) -std=c17 $(WARNINGS) $(FUZZ_FLAGS) -MMD -MP -c -o $@ $<
+
+$(BUILD)/fuzz/%.o: %.cc
+	@mkdir -p $(@D)
+	clang++ $(CPPFLAGS) -std=c++17 $(WARNINGS) $(FUZZ_FLAGS) -MMD -MP -c -o $@ $<
+
+$(BUILD)/fuzz/libweir.a: $(FUZZ_OBJECTS)
+	@rm -f $@
+	$(AR) rcs $@ $^
+
+$(BUILD)/fuzz/fuzz_%: $(BUILD)/fuzz/tests/fuzz/fuzz_%.o $(BUILD)/fuzz/libweir.a
+	clang++ -fsanitize=fuzzer,address,undefined -o $@ $^ $(LDLIBS)
+
+.PHONY: fuzz fuzz-build
+fuzz-build: $(FUZZERS)
+fuzz: fuzz-build
+	@tests/fuzz/run.sh $(BUILD)/fuzz $(SECONDS) $(FUZZ)
+
 .PHONY: bench-build
 bench-build: $(BENCHES)
+.PHONY: crash-build
+crash-build: $(CRASHERS) $(O)/weir
+
+# Packages: printed, then installed when something is missing. Needs root or sudo.
+.PHONY: packages-run packages-test
+packages-run:
+	@tests/packages.sh $(PACKAGES_BUILD) $(PACKAGES_RUN)
+packages-test:
+	@tests/packages.sh $(PACKAGES_BUILD) $(PACKAGES_RUN) $(PACKAGES_TEST)
+
+# Builds weir and runs the main job on the embedded default (or on DATABASE_URL).
+.PHONY: run
+run: packages-run
+	@$(MAKE) weir
+	@pipelines/run_eonet.sh
+
+.PHONY: test
+test: packages-test
+	@tests/run_all.sh
+
+.PHONY: bench
+bench: packages-test
+	@$(MAKE) weir bench-build
+	@bench/run.sh $(O)
+
+.PHONY: crash
+crash: packages-test
+	@$(MAKE) weir && $(MAKE) V=crash crash-build
+	@tests/crash/run_full.sh
+
+# One mutant: make mutants MUTANT=fence_result_not_checked
+.PHONY: mutants
+mutants: packages-test
+	@tests/mutants/run.sh $(MUTANT)
+
+.PHONY: crash-points
+crash-points:
+	@grep -rhoE 'CRASH_POINT\("[a-z_.]+"\)' shm proto workers supervisor | sort -u
+
+# The settings table makes docs/reference.md; `make test` fails when it is stale.
+.PHONY: reference
+reference: weir
+	./weir reference > docs/reference.md
+	./weir reference --schema > docs/pipeline.schema.json
+
+PREFIX ?= /usr/local
+.PHONY: install
+install: weir
+	install -D -m 0755 weir $(DESTDIR)$(PREFIX)/bin/weir
+
+.PHONY: help
+help:
+	@echo "make run      build, run the EONET job on SQLite (or DATABASE_URL)"
+	@echo "make test     everything that CI runs; last line: N passed, N failed, N skipped"
+	@echo "make unit     unit tests; V=asan or V=tsan for a sanitizer, UNIT=test_ring for one program"
+	@echo "make fuzz     fuzz targets for SECONDS each; FUZZ=fuzz_json for one"
+	@echo "make bench    measurements, as ratios in one run"
+	@echo "make crash    the full crash suite (hours); tests/crash/README.md says how to run one"
+	@echo "make mutants  builds with one rule broken each; MUTANT=NAME for one"
+	@echo "make model    exhaustive model of the ring protocol"
+	@echo "make layers   which folder may include what"
+	@echo "make format reference install clean"
 
 .PHONY: layers
 layers:
