@@ -7,8 +7,12 @@ MAKEFLAGS += -j$(shell nproc) --no-print-directory
 V ?= release
 BUILD ?= build
 O := $(BUILD)/$(V)
-CC ?= gcc
-CXX ?= g++
+ifeq ($(origin CC),default)
+CC := gcc
+endif
+ifeq ($(origin CXX),default)
+CXX := g++
+endif
 PYTHON ?= /usr/bin/python3
 
 # Every package that building, running or testing needs, named once.
