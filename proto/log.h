@@ -14,7 +14,7 @@ struct log_line {
   char text[LOG_LINE];
   size_t length;
   bool json;
-  bool skip;  // below the level that is shown
+  bool skip; // below the level that is shown
 };
 
 void log_format(bool json, enum log_level least);
@@ -22,7 +22,7 @@ void log_format(bool json, enum log_level least);
 void log_context(const char *worker, int pid, unsigned generation);
 
 void log_begin(struct log_line *l, enum log_level level, const char *message);
-void log_text(struct log_line *l, const char *key, const char *value);  // NULL prints nothing
+void log_text(struct log_line *l, const char *key, const char *value); // NULL prints nothing
 void log_text_n(struct log_line *l, const char *key, const char *value, size_t length);
 void log_int(struct log_line *l, const char *key, int64_t value);
 void log_uint(struct log_line *l, const char *key, uint64_t value);
@@ -30,6 +30,6 @@ void log_double(struct log_line *l, const char *key, double value);
 void log_end(struct log_line *l);
 
 struct error;
-void log_error(struct log_line *l, const struct error *e);  // error=, code=, class=, at=file:line
+void log_error(struct log_line *l, const struct error *e); // error=, code=, class=, at=file:line
 // The short form: message only.
 void log_say(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -1,0 +1,41 @@
+// The check of UTF-8 for what does not go through simdjson: msgpack texts, log values, and the place of an error in a document.
+#include "proto/utf8.h"
+
+#include <stdbool.h>
+#include <string.h>
+
+static bool follows(uint8_t byte) {
+  return (byte & 0xc0) == 0x80;
+}
+
+size_t utf8_step(const uint8_t *text, size_t length) {
+  if (length == 0) return 0;
+  uint8_t first = text[0];
+  if (first < 0x80) return 1;
+  if (first < 0xc2 || first > 0xf4 || length < 2) return 0;
+  if (first < 0xe0) return follows(text[1]) ? 2 : 0;
+  // The second byte shuts out overlong forms, surrogates and what lies above U+10FFFF.
+  uint8_t low = first == 0xe0 ? 0xa0 : first == 0xf0 ? 0x90 : 0x80;
+  uint8_t high = first == 0xed ? 0x9f : first == 0xf4 ? 0x8f : 0xbf;
+  if (text[1] < low || text[1] > high || length < 3 || !follows(text[2])) return 0;
+  if (first < 0xf0) return 3;
+  return length >= 4 && follows(text[3]) ? 4 : 0;
+}
+
+size_t utf8_check(const uint8_t *text, size_t length) {
+  size_t at = 0;
+  while (at < length) {
+    uint64_t eight;
+    if (length - at >= sizeof eight) {
+      memcpy(&eight, text + at, sizeof eight);
+      if ((eight & 0x8080808080808080u) == 0) {
+        at += sizeof eight;
+        continue;
+      }
+    }
+    size_t step = utf8_step(text + at, length - at);
+    if (step == 0) return at;
+    at += step;
+  }
+  return length;
+}

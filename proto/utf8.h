@@ -1,0 +1,9 @@
+// UTF-8 as RFC 3629 has it: no overlong form, no surrogate, nothing above U+10FFFF.
+#pragma once
+#include <stddef.h>
+#include <stdint.h>
+
+// Offset of the first byte that does not begin or continue a character rightly (of the character's first byte); `length` when all is well.
+size_t utf8_check(const uint8_t *text, size_t length);
+// Bytes of the character at `text` (1..4), 0 when it is broken or cut off.
+size_t utf8_step(const uint8_t *text, size_t length);
