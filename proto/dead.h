@@ -2,13 +2,13 @@
 // Map: node text, reason text, code text, data bytes (at most LIMIT_DEAD_DATA), cut bool (true when data was longer), format text
 // ("msgpack": data is the node's input record; "raw": bytes as the source read them), detail map (constraint, column, line, ... texts).
 #pragma once
+#include "proto/msgpack.h"
 #include <stdbool.h>
 #include <stdint.h>
-#include "proto/msgpack.h"
 
 struct dead_letter {
-  const char *node, *reason, *code, *format, *column, *constraint;  // NULL prints as ""
-  uint32_t node_length, reason_length, code_length, format_length, column_length, constraint_length;  // after dead_read; not terminated
+  const char *node, *reason, *code, *format, *column, *constraint;                                   // NULL prints as ""
+  uint32_t node_length, reason_length, code_length, format_length, column_length, constraint_length; // after dead_read; not terminated
   const uint8_t *data;
   uint32_t data_length;
   bool cut;

@@ -1,12 +1,12 @@
 // The job: what a worker is told at its start, one msgpack map in a memfd that the supervisor seals and passes as descriptor JOB_FD.
 //
-// Map: role text ("producer", "transformer", "sinker"), kind text ("http", "file", "sql", "table", ...), pipeline, node, source (name of the
-// lane's source), edge (node names from the source to this one's parent, joined by ">": the input edge of design.md), node_index uint,
-// lane, lanes, generation uint, state (folder), log_json bool, careful bool, set_aside array [stream, position] or nil, once bool, take_over bool,
-// fingerprint text (of the source's settings that decide what flows),
-// dead_nodes array of uint (indexes of the nodes whose dead letters this sink stores), nodes array of text (names by index),
-// fds map of ints (see workers/worker.h), settings map: the node's own settings by name, typed and with defaults filled in by the settings table.
-// Durations are integers in milliseconds, sizes integers in bytes. Lists are arrays, free-form maps (headers, columns) maps in the file's order.
+// Map: role text ("producer", "transformer", "sinker"), kind text ("http", "file", "sql", "table", ...), pipeline, node, source (name of
+// the lane's source), edge (node names from the source to this one's parent, joined by ">": the input edge of design.md), node_index uint,
+// lane, lanes, generation uint, state (folder), log_json bool, careful bool, set_aside array [stream, position] or nil, once bool,
+// take_over bool, fingerprint text (of the source's settings that decide what flows), dead_nodes array of uint (indexes of the nodes whose
+// dead letters this sink stores), nodes array of text (names by index), fds map of ints (see workers/worker.h), settings map: the node's
+// own settings by name, typed and with defaults filled in by the settings table. Durations are integers in milliseconds, sizes integers in
+// bytes. Lists are arrays, free-form maps (headers, columns) maps in the file's order.
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>
@@ -16,7 +16,7 @@ struct error;
 enum { JOB_FD = 3 };
 
 struct job {
-  const uint8_t *at, *end;  // the whole map; lives as long as the process
+  const uint8_t *at, *end; // the whole map; lives as long as the process
 };
 
 // A place in the job: a map, array or scalar. `at` NULL: absent.
@@ -26,7 +26,7 @@ struct job_value {
 
 bool job_load(int fd, struct job *job, struct error *e);
 struct job_value job_root(const struct job *job);
-struct job_value job_get(struct job_value map, const char *key);   // absent when not there or nil
+struct job_value job_get(struct job_value map, const char *key); // absent when not there or nil
 bool job_has(struct job_value v);
 // The copies returned by job_text are owned by the caller; `otherwise` may be NULL and is copied too.
 char *job_text(struct job_value map, const char *key, const char *otherwise);
@@ -34,8 +34,12 @@ int64_t job_int(struct job_value map, const char *key, int64_t otherwise);
 double job_double(struct job_value map, const char *key, double otherwise);
 bool job_bool(struct job_value map, const char *key, bool otherwise);
 // Walks an array or map: start with *at = v.at-internal NULL cursor. True while there is another element.
-struct job_walk { const uint8_t *at, *end; uint32_t left; bool map; };
+struct job_walk {
+  const uint8_t *at, *end;
+  uint32_t left;
+  bool map;
+};
 struct job_walk job_walk_start(struct job_value v);
 bool job_walk_next(struct job_walk *walk, char **key /* maps: owned by the caller; may be NULL */, struct job_value *value);
-char *job_value_text(struct job_value v);       // owned copy; numbers and booleans as text; NULL when nil
+char *job_value_text(struct job_value v); // owned copy; numbers and booleans as text; NULL when nil
 int64_t job_value_int(struct job_value v, int64_t otherwise);

@@ -1,35 +1,35 @@
 // The record: a fixed header, then one msgpack map, in one ring payload. Written in place by workers, read in place by the next.
 //
-// Origin of a record = (stream, position, part). Each stage numbers the parts anew over all rows it makes of one input, dead ones included, from 0;
-// the last one carries RECORD_LAST. A turn whose last input gave no row ends with a progress mark for it.
+// Origin of a record = (stream, position, part). Each stage numbers the parts anew over all rows it makes of one input, dead ones included,
+// from 0; the last one carries RECORD_LAST. A turn whose last input gave no row ends with a progress mark for it.
 #pragma once
 #include <stdbool.h>
 #include <stdint.h>
 
 enum record_kind {
-  RECORD_DATA = 1,      // body: the msgpack map
-  RECORD_DEAD = 2,      // body: a map as in dead.h; flows on untouched to the first sink behind its node
-  RECORD_PROGRESS = 3,  // no body: the stream is finished up to and including `position`
-  RECORD_STREAM = 4,    // no body: the stream table has changed (a new stream, or a start was resolved): sinks look at it
-  RECORD_BARRIER = 5,   // no body: sinks commit what they hold at once; `position` numbers it
-  RECORD_END = 6,       // no body: end of the run; everybody finishes
+  RECORD_DATA = 1,     // body: the msgpack map
+  RECORD_DEAD = 2,     // body: a map as in dead.h; flows on untouched to the first sink behind its node
+  RECORD_PROGRESS = 3, // no body: the stream is finished up to and including `position`
+  RECORD_STREAM = 4,   // no body: the stream table has changed (a new stream, or a start was resolved): sinks look at it
+  RECORD_BARRIER = 5,  // no body: sinks commit what they hold at once; `position` numbers it
+  RECORD_END = 6,      // no body: end of the run; everybody finishes
 };
 
 enum record_flag {
-  RECORD_LAST = 1,   // last part of its input
-  RECORD_RETRY = 2,  // re-entered from a dead letter: only part number `code` of what it gives at the node is passed on
+  RECORD_LAST = 1,  // last part of its input
+  RECORD_RETRY = 2, // re-entered from a dead letter: only part number `code` of what it gives at the node is passed on
 };
 
 struct record_header {
-  uint8_t kind;       // enum record_kind
-  uint8_t flags;      // enum record_flag
-  uint16_t node;      // RECORD_DEAD: index of the node at which it died (the plan's numbering)
-  uint32_t stream;    // handle in the lane's stream table
-  uint64_t position;  // rises along the stream
+  uint8_t kind;      // enum record_kind
+  uint8_t flags;     // enum record_flag
+  uint16_t node;     // RECORD_DEAD: index of the node at which it died (the plan's numbering)
+  uint32_t stream;   // handle in the lane's stream table
+  uint64_t position; // rises along the stream
   uint32_t part;
-  uint32_t code;      // RECORD_RETRY: the part wanted
-  uint64_t witness;   // the source's check value for "the bytes before the position behind this input" (workers/streams.h)
-  int64_t time;       // event or arrival time, microseconds UTC: what now() gives
+  uint32_t code;    // RECORD_RETRY: the part wanted
+  uint64_t witness; // the source's check value for "the bytes before the position behind this input" (workers/streams.h)
+  int64_t time;     // event or arrival time, microseconds UTC: what now() gives
 };
 _Static_assert(sizeof(struct record_header) == 40, "the header is part of the format");
 
