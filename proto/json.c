@@ -1,0 +1,197 @@
+// JSON for the rest of weir: the functions of json.h over the shim (parsing) and the scanner (where it broke).
+//
+// A document with many records is turned into msgpack as a whole, once; its records are then pieces of that. So a broken tail fails the
+// document before its first record flows, and paths mean the same in JSON and in msgpack.
+#include "proto/json.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "proto/buffer.h"
+#include "proto/error.h"
+#include "proto/json_scan.h"
+#include "proto/json_shim.h"
+#include "proto/limits.h"
+#include "proto/msgpack.h"
+
+struct json_parser {
+  struct json_shim *shim;
+  struct buffer scratch;              // one document's msgpack where the target is too small to write it in place
+  struct buffer document;             // of json_records_open
+  const uint8_t *record, *record_end; // what is still to be given of it
+  uint32_t records_left;
+  uint64_t odd;
+};
+
+enum { TRIM_ABOVE = 64 << 10 };
+
+struct json_parser *json_parser_new(void) {
+  struct json_parser *p = memory_get(sizeof *p);
+  p->shim = json_shim_new();
+  return p;
+}
+
+void json_parser_free(struct json_parser *p) {
+  if (!p) return;
+  json_shim_free(p->shim);
+  buffer_free(&p->scratch);
+  buffer_free(&p->document);
+  free(p);
+}
+
+void json_parser_trim(struct json_parser *p) {
+  if (json_shim_memory(p->shim) > TRIM_ABOVE) {
+    json_shim_free(p->shim);
+    p->shim = json_shim_new();
+  }
+  if (p->scratch.room > TRIM_ABOVE) buffer_free(&p->scratch);
+  if (p->records_left == 0 && p->document.room > TRIM_ABOVE) json_records_close(p);
+}
+
+uint64_t json_parser_odd_numbers(const struct json_parser *p) {
+  return p->odd;
+}
+
+// Says where and why the document was refused. The fast parser knows only that it was.
+static bool report_flaw(const char *text, size_t length, unsigned depth, struct error *e) {
+  struct json_flaw flaw;
+  if (json_scan(text, length, depth, &flaw)) {
+    if (length > UINT32_MAX / 4)
+      error_set(e, ERROR_DATA, "too-large", "a JSON document of %zu bytes", length);
+    else
+      error_set(e, ERROR_FAULT, "json", "the two readings of a JSON document of %zu bytes disagree", length);
+  } else {
+    error_set(e, ERROR_DATA, flaw.too_deep ? "too-deep" : "json", "broken JSON: %s at byte %zu", flaw.what, flaw.offset);
+  }
+  return false;
+}
+
+static const char *behind_mark(const char *text, size_t *length) {
+  if (*length < 3 || memcmp(text, "\xef\xbb\xbf", 3) != 0) return text;
+  *length -= 3;
+  return text + 3;
+}
+
+static bool too_large(size_t size, size_t limit, struct error *e) {
+  error_set(e, ERROR_DATA, "too-large", "%zu bytes of msgpack, at most %zu fit", size, limit);
+  return false;
+}
+
+// The document's msgpack at the end of `out`, whose length stays.
+static bool convert(struct json_parser *p, const char *text, size_t length, unsigned depth, struct buffer *out, size_t *written,
+                    struct error *e) {
+  size_t bare_length = length, most;
+  const char *bare = behind_mark(text, &bare_length);
+  uint64_t odd = 0;
+  if (!json_shim_index(p->shim, bare, bare_length, &most)) return report_flaw(text, length, depth, e);
+  buffer_reserve(out, most);
+  if (json_shim_convert(p->shim, out->at + out->length, depth, written, &odd) != JSON_SHIM_DONE) return report_flaw(text, length, depth, e);
+  p->odd += odd;
+  return true;
+}
+
+bool json_to_msgpack(struct json_parser *p, const char *text, size_t length, struct buffer *out, struct error *e) {
+  size_t written;
+  if (!convert(p, text, length, LIMIT_DEPTH, out, &written, e)) return false;
+  if (written > LIMIT_RECORD) return too_large(written, LIMIT_RECORD, e);
+  out->length += written;
+  return true;
+}
+
+bool json_to_msgpack_at(struct json_parser *p, const char *text, size_t length, struct msgpack_writer *out, struct error *e) {
+  size_t bare_length = length, most, written;
+  const char *bare = behind_mark(text, &bare_length);
+  uint64_t odd = 0;
+  if (!json_shim_index(p->shim, bare, bare_length, &most)) return report_flaw(text, length, LIMIT_DEPTH, e);
+  size_t room = out->overflow ? 0 : (size_t)(out->end - out->at);
+  uint8_t *at = out->at;
+  if (room < most) {
+    buffer_reserve(&p->scratch, most);
+    at = p->scratch.at;
+  }
+  if (json_shim_convert(p->shim, at, LIMIT_DEPTH, &written, &odd) != JSON_SHIM_DONE) return report_flaw(text, length, LIMIT_DEPTH, e);
+  size_t limit = room < LIMIT_RECORD ? room : LIMIT_RECORD;
+  if (written > limit) return too_large(written, limit, e);
+  if (at != out->at) memcpy(out->at, at, written);
+  out->at += written;
+  p->odd += odd;
+  return true;
+}
+
+// Frames of the document what `path` names.
+static bool find_value(const struct json_parser *p, const char *path, const uint8_t **at, const uint8_t **end, struct error *e) {
+  *at = p->document.at;
+  *end = p->document.at + p->document.length;
+  if (*path == '\0') return p->document.length > 0;
+  struct msgpack_path *compiled = msgpack_path_new(path, e);
+  if (!compiled) return false;
+  bool found = msgpack_path_find(compiled, *at, *end, at, end);
+  msgpack_path_free(compiled);
+  return found;
+}
+
+// Stands before the first record: each element of an array, or the one object.
+static bool start_records(struct json_parser *p, const char *path, struct error *e) {
+  const uint8_t *at, *end;
+  struct msgpack_value value;
+  error_clear(e);
+  if (!find_value(p, path, &at, &end, e)) {
+    if (!error_is_set(e)) error_set(e, ERROR_DATA, "no-records", "the document has nothing at \"%s\", where its records should be", path);
+    return false;
+  }
+  p->record = at;
+  p->record_end = end;
+  if (!msgpack_read(&at, end, &value) || (value.type != MSGPACK_ARRAY && value.type != MSGPACK_MAP)) {
+    error_set(e, ERROR_DATA, "no-records", "what the document has at \"%s\" is neither an array nor an object", path);
+    return false;
+  }
+  p->records_left = 1;
+  if (value.type == MSGPACK_MAP) return true;
+  p->records_left = value.length;
+  p->record = at;
+  return true;
+}
+
+bool json_records_open(struct json_parser *p, const char *text, size_t length, const char *path, struct error *e) {
+  size_t written;
+  p->document.length = 0;
+  p->records_left = 0;
+  if (!convert(p, text, length, JSON_SCAN_DEPTH_MOST, &p->document, &written, e)) return false;
+  p->document.length = written;
+  return start_records(p, path, e);
+}
+
+int json_records_next(struct json_parser *p, struct buffer *out, struct error *e) {
+  if (p->records_left == 0) return 0;
+  const uint8_t *at = p->record, *end = at;
+  // One walk tells the end; only where it goes too deep a second one finds the place to go on from.
+  bool deep = !msgpack_skip(&end, p->record_end);
+  if (deep && !msgpack_skip_deep(&end, p->record_end, MSGPACK_DEPTH_MOST)) {
+    p->records_left = 0;
+    error_set(e, ERROR_FAULT, "json", "the document's own msgpack is broken");
+    return -1;
+  }
+  p->record = end;
+  p->records_left--;
+  if (deep) {
+    error_set(e, ERROR_DATA, "too-deep", "a record is nested more than %d deep", LIMIT_DEPTH);
+    return -1;
+  }
+  if (end - at > LIMIT_RECORD) return too_large((size_t)(end - at), LIMIT_RECORD, e) ? 1 : -1;
+  buffer_add(out, at, (size_t)(end - at));
+  return 1;
+}
+
+bool json_document_value(struct json_parser *p, const char *path, struct buffer *out) {
+  const uint8_t *at, *end;
+  struct error ignored = {0};
+  if (!find_value(p, path, &at, &end, &ignored)) return false;
+  buffer_add(out, at, (size_t)(end - at));
+  return true;
+}
+
+void json_records_close(struct json_parser *p) {
+  buffer_free(&p->document);
+  p->record = p->record_end = NULL;
+  p->records_left = 0;
+}
