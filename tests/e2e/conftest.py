@@ -1,0 +1,96 @@
+"""Fixtures of the end-to-end tests. The program under test is $WEIR, or ./weir of this checkout."""
+import itertools
+import os
+import sys
+
+import pytest
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+from support import instance, postgres, simulator, targets, web  # noqa: E402
+
+PIPELINES = os.path.join(instance.ROOT, "pipelines")
+numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def program():
+    path = instance.weir_program()
+    if not os.access(path, os.X_OK):
+        pytest.exit("%s is not there: run `make` first, or set WEIR" % path, returncode=2)
+    return path
+
+
+@pytest.fixture(scope="session")
+def server():
+    """One PostgreSQL for the session; each test gets a database of its own in it."""
+    one = postgres.Postgres()
+    yield one
+    one.close()
+
+
+@pytest.fixture
+def database(server):
+    return targets.PostgresTarget(server, "t%d" % next(numbers))
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def target(request, tmp_path):
+    if request.param == "sqlite":
+        return targets.SqliteTarget(tmp_path / "target.db")
+    return request.getfixturevalue("database")
+
+
+@pytest.fixture
+def sqlite_target(tmp_path):
+    return targets.SqliteTarget(tmp_path / "target.db")
+
+
+@pytest.fixture
+def weir(tmp_path):
+    """weir(verb, ...) runs a command to its end in the test's folder."""
+    def run(*arguments, env=None, timeout=instance.NEVER):
+        return instance.weir(*arguments, cwd=tmp_path, env=env, timeout=timeout)
+    return run
+
+
+@pytest.fixture
+def start(tmp_path):
+    """start(...) is `weir run ...` in the background; whatever still runs at the end of the test is killed."""
+    begun = []
+
+    def run(*arguments, env=None):
+        begun.append(instance.Instance(*arguments, cwd=tmp_path, env=env))
+        return begun[-1]
+    yield run
+    for one in begun:
+        one.close()
+
+
+@pytest.fixture
+def simulate():
+    begun = []
+
+    def run(*arguments):
+        begun.append(simulator.Simulator(*arguments))
+        return begun[-1]
+    yield run
+    for one in begun:
+        one.close()
+
+
+@pytest.fixture
+def site():
+    one = web.Site()
+    yield one
+    one.close()
+
+
+@pytest.fixture
+def pipeline(tmp_path):
+    """pipeline(text) writes a pipeline file and returns its path."""
+    def write(text, name="pipeline.yaml"):
+        path = tmp_path / name
+        path.write_text(text)
+        return path
+    return write

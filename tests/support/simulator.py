@@ -1,0 +1,32 @@
+"""The EONET simulator as a process, and its control page."""
+import json
+import os
+import subprocess
+import urllib.parse
+import urllib.request
+
+from support.instance import ROOT
+
+PROGRAM = os.path.join(ROOT, "pipelines", "simulators", "eonet.py")
+
+
+class Simulator:
+    def __init__(self, *arguments):
+        self.process = subprocess.Popen(["/usr/bin/python3", PROGRAM, "--port", "0", *map(str, arguments)], stdout=subprocess.PIPE, text=True)
+        self.url = self.process.stdout.readline().strip()
+        if not self.url:
+            raise RuntimeError("the simulator did not start")
+
+    def get(self, **query):
+        with urllib.request.urlopen(self.url + "?" + urllib.parse.urlencode(query), timeout=60) as answer:
+            return answer.read().decode()
+
+    def control(self, **query):
+        base = self.url.split("/api/")[0]
+        with urllib.request.urlopen(base + "/control?" + urllib.parse.urlencode(query), timeout=60) as answer:
+            return json.load(answer)
+
+    def close(self):
+        self.process.terminate()
+        self.process.wait(timeout=30)
+        self.process.stdout.close()

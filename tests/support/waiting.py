@@ -1,0 +1,16 @@
+"""Waiting for something that will come: polled, with a limit that only says "never"."""
+import time
+
+NEVER = 120.0  # seconds; nobody asserts on it, it only ends a test that hangs
+
+
+def eventually(what, question, seconds=NEVER, pause=0.02):
+    """Calls `question` until it gives something true, and returns that. `what` names it in the error."""
+    end = time.monotonic() + seconds
+    while True:
+        answer = question()
+        if answer:
+            return answer
+        if time.monotonic() > end:
+            raise TimeoutError("%s: not within %d s; last answer %r" % (what, seconds, answer))
+        time.sleep(pause)
