@@ -28,10 +28,9 @@ void ring_bell(int bell) {
   while (write(bell, &one, sizeof one) < 0 && errno == EINTR) {}
 }
 
-bool ring_reader_fault(struct ring_reader *r, enum ring_fault fault) {
+void ring_reader_fault(struct ring_reader *r, enum ring_fault fault) {
   if (r->fault == RING_OK) r->fault = fault;
   r->tail_seen = r->cursor; // every further ring_next comes to ring_refill, which sees the fault
-  return false;
 }
 
 static bool ring_writer_fault(struct ring_writer *w, enum ring_fault fault) {
@@ -108,7 +107,10 @@ bool ring_writer_sleep(struct ring_writer *w, uint32_t size) {
 
 // Takes a newly loaded tail for good, or reports a fault.
 static bool ring_tail_take(struct ring_reader *r, uint64_t tail) {
-  if (tail % RING_ALIGN != 0 || tail < r->tail_seen || tail - r->head > r->capacity) return ring_reader_fault(r, RING_FAULT_TAIL);
+  if (tail % RING_ALIGN != 0 || tail < r->tail_seen || tail - r->head > r->capacity) {
+    ring_reader_fault(r, RING_FAULT_TAIL);
+    return false;
+  }
   r->tail_seen = tail;
   return true;
 }

@@ -16,7 +16,7 @@ _Static_assert(sizeof(struct ring_frame) == RING_FRAME, "the frame header is par
 // Parts of the functions below that are not inlined; for them only.
 bool ring_room(struct ring_writer *w, uint64_t end); // looks at the readers' heads again: true when `end` fits now
 bool ring_refill(struct ring_reader *r);             // looks at the writer's tail again: true when there is a record at the cursor
-bool ring_reader_fault(struct ring_reader *r, enum ring_fault fault); // remembers the first fault; always false
+void ring_reader_fault(struct ring_reader *r, enum ring_fault fault); // remembers the first fault, stops the reader
 void ring_bell(int bell);                                             // writes 1 to an eventfd; -1: nothing
 void ring_bell_readers(struct ring_writer *w, uint64_t old);          // rings whoever fell asleep at a place in [old, published)
 
@@ -80,9 +80,13 @@ static inline bool ring_next(struct ring_reader *r, struct ring_view *view) {
   memcpy(&frame, bytes, sizeof frame); // copied once, then checked: the memory is another process's
   uint64_t footprint = ring_footprint(frame.length);
   if (__builtin_expect(footprint > r->tail_seen - at || frame.length > ring_record_max(r->capacity), 0)) {
-    return ring_reader_fault(r, RING_FAULT_LENGTH);
+    ring_reader_fault(r, RING_FAULT_LENGTH);
+    return false; // not the call's result: the compiler must see that `view` is set whenever this function says true
   }
-  if (__builtin_expect(frame.guard != ring_guard(at, frame.length), 0)) return ring_reader_fault(r, RING_FAULT_GUARD);
+  if (__builtin_expect(frame.guard != ring_guard(at, frame.length), 0)) {
+    ring_reader_fault(r, RING_FAULT_GUARD);
+    return false;
+  }
   *view = (struct ring_view){.payload = bytes + RING_FRAME, .length = frame.length, .position = at, .end = at + footprint};
   r->cursor = at + footprint;
   return true;
