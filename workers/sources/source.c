@@ -1,0 +1,324 @@
+// The common part of all sources: see source.h for the protocol and the layout of the note.
+//
+// Invariant: the note staged in w->output.note describes exactly the complete groups in front of w->output.group_end, at every call of
+// ring_group_end and ring_publish. Only the functions below touch it.
+#include "workers/sources/source.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "proto/hash.h"
+#include "proto/limits.h"
+#include "shm/crash_point.h"
+#include "workers/common/feedback.h"
+
+enum { WITNESS_SHIFT = 48 };
+
+uint64_t source_witness(const void *bytes, uint64_t length) {
+  uint64_t covered = length < SOURCE_WITNESS_BYTES ? length : SOURCE_WITNESS_BYTES;
+  uint64_t hash = hash_bytes((const char *)bytes + (length - covered), (size_t)covered, 0);
+  return covered << WITNESS_SHIFT | (hash & (((uint64_t)1 << WITNESS_SHIFT) - 1));
+}
+
+uint64_t source_witness_length(uint64_t witness) {
+  return witness >> WITNESS_SHIFT;
+}
+
+static uint64_t *note_of_stream(const struct source *s, uint64_t stream) {
+  return s->w->output.note + WORKER_NOTE_OWN + 2 * stream;
+}
+
+static uint64_t *note_of_end(const struct source *s) {
+  return s->w->output.note + WORKER_NOTE_OWN + 2 * s->most;
+}
+
+static bool streams_load(struct source *s, struct error *e) {
+  uint64_t count = register_count(&s->w->streams);
+  if (count > s->most) {
+    error_set(e, ERROR_FAULT, "streams", "the lane's stream table has %llu entries, the ring's note has room for %llu",
+              (unsigned long long)count, (unsigned long long)s->most);
+    return false;
+  }
+  for (uint64_t i = 0; i < count; i++) {
+    struct source_stream *stream = &s->streams[i];
+    if (!stream_get(&s->w->streams, i, &stream->entry, e)) return false;
+    stream->position = note_of_stream(s, i)[0];
+    stream->witness = note_of_stream(s, i)[1];
+    // Position 0 is "not begun" or "begun at 0 with nothing published": settling it (again) is right for both.
+    stream->begun = stream->position > 0;
+    s->count = i + 1;
+  }
+  return true;
+}
+
+bool source_open(struct source *s, struct worker *w, const struct source_kind *kind, uint64_t extra, struct error *e) {
+  *s = (struct source){.w = w, .kind = *kind};
+  uint64_t fixed = WORKER_NOTE_OWN + 1 + extra;
+  if (w->output.words < fixed + 2) {
+    error_set(e, ERROR_FAULT, "ring", "the ring's note has %u words, this source needs %llu", w->output.words,
+              (unsigned long long)(fixed + 2));
+    return false;
+  }
+  s->most = (w->output.words - fixed) / 2;
+  if (s->most > LIMIT_STREAMS) s->most = LIMIT_STREAMS;
+  s->streams = memory_get((size_t)s->most * sizeof *s->streams);
+  s->extra = note_of_end(s) + 1;
+  s->resumed = w->output.published > 0;
+  worker_counters_load(w, w->output.note);
+  s->ended = *note_of_end(s) != 0;
+  return streams_load(s, e);
+}
+
+void source_close(struct source *s) {
+  for (uint64_t i = 0; i < s->count; i++) stream_free(&s->streams[i].entry);
+  free(s->streams);
+  s->streams = NULL;
+  s->count = 0;
+}
+
+int64_t source_find(const struct source *s, const char *partition) {
+  for (uint64_t i = s->count; i > 0; i--)
+    if (strcmp(s->streams[i - 1].entry.partition, partition) == 0) return (int64_t)(i - 1);
+  return -1;
+}
+
+int64_t source_stream(struct source *s, const char *partition, const char *identity, int64_t replaces, bool later, struct error *e) {
+  int64_t known = source_find(s, partition);
+  if (known >= 0 && strcmp(s->streams[known].entry.identity, identity) == 0) return known;
+  if (s->count == s->most) {
+    error_set(e, ERROR_ENVIRONMENT, "streams", "a lane carries at most %llu streams (partition \"%s\" is one more): use more lanes",
+              (unsigned long long)s->most, partition);
+    return -1;
+  }
+  struct stream entry = {.source = memory_text(s->w->source),
+                         .partition = memory_text(partition),
+                         .identity = memory_text(identity),
+                         .fingerprint = memory_text(s->w->fingerprint),
+                         .replaces = replaces};
+  CRASH_POINT("source.before_append");
+  int64_t handle = stream_append(&s->w->streams, &entry, e);
+  CRASH_POINT("source.after_append");
+  if (handle != (int64_t)s->count) {
+    stream_free(&entry);
+    if (handle >= 0) error_set(e, ERROR_FAULT, "streams", "the lane's stream table has another writer");
+    return -1;
+  }
+  s->streams[s->count++] = (struct source_stream){.entry = entry, .later = later};
+  return handle;
+}
+
+// A record without body, in a group of its own, visible at once.
+static bool mark_publish(struct source *s, enum record_kind kind, uint64_t stream, struct error *e) {
+  struct ring_writer *out = &s->w->output;
+  struct record_header header = {.kind = (uint8_t)kind, .flags = RECORD_LAST, .stream = (uint32_t)stream};
+  if (!worker_output_room(s->w, sizeof header, e)) return false;
+  uint8_t *at = ring_reserve(out, sizeof header);
+  if (!at) {
+    error_set(e, ERROR_FAULT, "ring", "the output ring is damaged: %s", ring_fault_text(out->fault));
+    return false;
+  }
+  record_write(at, &header);
+  ring_commit(out, sizeof header);
+  worker_counters_note(s->w, out->note);
+  ring_group_end(out);
+  ring_publish(out);
+  return true;
+}
+
+// Waits until every sink has answered every pending stream at least as far as `state`. False: stop.
+static bool answers_wait(struct source *s, enum feedback_state least) {
+  for (;;) {
+    if (source_turn(s)) return false;
+    bool all = true;
+    for (uint64_t i = 0; all && i < s->count; i++) {
+      if (s->streams[i].begun) continue;
+      for (unsigned sink = 0; all && sink < s->w->feedbacks; sink++) {
+        struct feedback_answer a;
+        feedback_get(&s->w->feedback[sink], i, &a);
+        all = a.state >= least;
+      }
+    }
+    if (all) return true;
+    worker_wait(s->w, -1, SLOT_WAITING, "waiting for the positions of the sinks");
+  }
+}
+
+static uint32_t word_of(uint64_t stream, enum stream_word which) {
+  return (uint32_t)(stream * STREAM_WORDS + which);
+}
+
+// True when a sink has a start stored for this stream: the least of them wins over the settings.
+static bool stored_start(const struct source *s, uint64_t stream, uint64_t *start) {
+  bool found = false;
+  for (unsigned sink = 0; sink < s->w->feedbacks; sink++) {
+    struct feedback_answer a;
+    feedback_get(&s->w->feedback[sink], stream, &a);
+    if (a.state != FEEDBACK_KNOWN && a.state != FEEDBACK_READY) continue;
+    if (!found || a.start < *start) *start = a.start;
+    found = true;
+  }
+  return found;
+}
+
+static bool start_resolve(struct source *s, uint64_t stream, bool ran_before, struct error *e) {
+  struct words *words = &s->w->source_words;
+  if (words->count < (stream + 1) * STREAM_WORDS) {
+    error_set(e, ERROR_FAULT, "words", "the source has %u words, stream %llu needs more", words->count, (unsigned long long)stream);
+    return false;
+  }
+  if (words_load(words, word_of(stream, STREAM_START_STATE)) == 1) return true;
+  uint64_t start = 0;
+  // A partition that appeared while this source was running, or between two runs of it, starts at its beginning: it belongs to what comes
+  // after the start that was resolved once.
+  bool beginning = s->streams[stream].later || ran_before;
+  if (!stored_start(s, stream, &start) && !beginning && !s->kind.start(s->kind.owner, stream, &start, e)) return false;
+  words_store(words, word_of(stream, STREAM_START), start);
+  CRASH_POINT("source.start_resolved");
+  words_store(words, word_of(stream, STREAM_START_STATE), 1);
+  return true;
+}
+
+static bool stream_begin(struct source *s, uint64_t stream, struct error *e) {
+  struct source_stream *one = &s->streams[stream];
+  uint64_t least = words_load(&s->w->source_words, word_of(stream, STREAM_START)), witness = 0;
+  for (unsigned sink = 0; sink < s->w->feedbacks; sink++) {
+    struct feedback_answer a;
+    feedback_get(&s->w->feedback[sink], stream, &a);
+    if (!s->kind.check(s->kind.owner, stream, a.position, a.witness, e)) {
+      error_add(e, "partition \"%s\" of source \"%s\"", one->entry.partition, s->w->source);
+      return false;
+    }
+    if (sink > 0 && a.position >= least) continue;
+    least = a.position;
+    witness = a.witness;
+  }
+  one->position = least;
+  one->witness = witness;
+  one->begun = true;
+  note_of_stream(s, stream)[0] = least;
+  note_of_stream(s, stream)[1] = witness;
+  return true;
+}
+
+bool source_settle(struct source *s, struct error *e) {
+  uint64_t first = s->count;
+  for (uint64_t i = s->count; i > 0; i--)
+    if (!s->streams[i - 1].begun) first = i - 1;
+  if (first == s->count) return true;
+  if (!mark_publish(s, RECORD_STREAM, first, e)) return false;
+  CRASH_POINT("source.announced");
+  if (!answers_wait(s, FEEDBACK_NONE)) return false;
+  bool ran_before = false;
+  uint64_t start;
+  for (uint64_t i = 0; i < s->count; i++) ran_before = ran_before || s->streams[i].begun || stored_start(s, i, &start);
+  for (uint64_t i = first; i < s->count; i++)
+    if (!s->streams[i].begun && !start_resolve(s, i, ran_before, e)) return false;
+  if (!mark_publish(s, RECORD_STREAM, first, e)) return false;
+  if (!answers_wait(s, FEEDBACK_READY)) return false;
+  CRASH_POINT("source.all_ready");
+  for (uint64_t i = first; i < s->count; i++)
+    if (!s->streams[i].begun && !stream_begin(s, i, e)) return false;
+  return true;
+}
+
+uint32_t source_body_max(const struct source *s) {
+  uint64_t most = ring_record_max(s->w->output.capacity) - sizeof(struct record_header);
+  return most > LIMIT_RECORD ? LIMIT_RECORD : (uint32_t)most;
+}
+
+uint8_t *source_input_begin(struct source *s, uint32_t room, struct error *e) {
+  struct ring_writer *out = &s->w->output;
+  uint32_t size = room + (uint32_t)sizeof(struct record_header);
+  uint8_t *at;
+  while (!(at = ring_reserve(out, size)))
+    if (!worker_output_room(s->w, size, e)) return NULL;
+  return at + sizeof(struct record_header);
+}
+
+void source_input_abort(struct source *s) {
+  ring_abort(&s->w->output);
+}
+
+// The input's one record is written: account, note, group.
+static void input_finish(struct source *s, const struct source_input *input, enum record_kind kind, uint32_t length) {
+  struct worker *w = s->w;
+  struct ring_writer *out = &w->output;
+  struct record_header header = {.kind = (uint8_t)kind,
+                                 .flags = RECORD_LAST,
+                                 .node = (uint16_t)w->node_index,
+                                 .stream = (uint32_t)input->stream,
+                                 .position = input->position,
+                                 .witness = input->witness,
+                                 .time = input->time};
+  // The open reservation begins at out->at; ring_commit moves it.
+  record_write(out->data + (out->at & out->mask) + RING_FRAME, &header);
+  ring_commit(out, length + (uint32_t)sizeof header);
+  s->streams[input->stream].position = input->position;
+  s->streams[input->stream].witness = input->witness;
+  uint64_t *note = note_of_stream(s, input->stream);
+  note[0] = input->position;
+  note[1] = input->witness;
+  w->counters[COUNT_IN]++;
+  w->counters[COUNT_ROWS_MADE]++;
+  w->counters[COUNT_BYTES_IN] += input->bytes;
+  w->counters[kind == RECORD_DEAD ? COUNT_DEAD_RECORDS : COUNT_WITH_ROWS]++;
+  w->counters[kind == RECORD_DEAD ? COUNT_DEAD_ROWS : COUNT_OUT]++;
+  worker_counters_note(w, out->note);
+  CRASH_POINT("source.before_group_end");
+  ring_group_end(out);
+  if (w->careful) source_publish(s);
+}
+
+void source_input_end(struct source *s, const struct source_input *input, uint32_t length) {
+  input_finish(s, input, RECORD_DATA, length);
+}
+
+bool source_input_dead(struct source *s, const struct source_input *input, const struct source_dead *dead, struct error *e) {
+  struct dead_letter letter = {
+      .node = s->w->node, .reason = dead->reason, .code = dead->code, .format = dead->format ? dead->format : "raw"};
+  uint32_t frame = dead_size(&letter), most = source_body_max(s);
+  if (frame > most) {
+    error_set(e, ERROR_OPERATOR, "too-large", "the ring is too small even for a dead letter of %u bytes (setting ring)", frame);
+    return false;
+  }
+  letter.data = dead->bytes;
+  letter.data_length = dead->length > LIMIT_DEAD_DATA ? LIMIT_DEAD_DATA : (uint32_t)dead->length;
+  letter.cut = dead->cut || dead->length > letter.data_length;
+  uint32_t room = frame + letter.data_length;
+  if (room > most) room = most;
+  uint8_t *at = source_input_begin(s, room, e);
+  if (!at) return false;
+  struct msgpack_writer out = {.at = at, .end = at + room};
+  dead_write(&out, &letter, room - frame);
+  input_finish(s, input, RECORD_DEAD, (uint32_t)(out.at - at));
+  return true;
+}
+
+void source_publish(struct source *s) {
+  struct worker *w = s->w;
+  if (w->output.group_end != w->output.published) {
+    CRASH_POINT("source.before_publish");
+    ring_publish(&w->output);
+    CRASH_POINT("source.after_publish");
+    worker_did_work(w);
+  }
+  for (uint64_t i = 0; i < s->count; i++)
+    if (s->streams[i].begun) words_store(&w->source_words, word_of(i, STREAM_ISSUED), s->streams[i].position);
+  worker_counters_show(w);
+}
+
+bool source_end(struct source *s, struct error *e) {
+  if (s->ended) return true;
+  source_publish(s);
+  *note_of_end(s) = 1;
+  if (!mark_publish(s, RECORD_END, 0, e)) return false;
+  CRASH_POINT("source.end_published");
+  s->ended = true;
+  worker_counters_show(s->w);
+  return true;
+}
+
+bool source_turn(struct source *s) {
+  if (worker_turn(s->w)) s->stop = true;
+  return s->stop;
+}

@@ -1,0 +1,98 @@
+// What every source has in common: it announces its streams, learns where to begin, publishes inputs, and resumes where its last life
+// ended.
+//
+// Called by: file_source.c, generate_source.c, http_source.c. Knows nothing of what an input is.
+//
+// Announcing a stream (the protocol of workers/common/streams.h, seen from this side):
+//
+//   source_stream  --append to the register-->  PENDING
+//   source_settle  PENDING: publish RECORD_STREAM, wait until every sink has said NONE or KNOWN; resolve the start and store it in the
+//                  source's words; publish RECORD_STREAM, wait until every sink is READY; check what the sinks have  -->  BEGUN
+//   A stream whose position stands in the writer note of the ring was begun by an earlier life of this worker: it is BEGUN at once.
+//
+// The writer note: the counters, then two words a stream (last position finished, its witness), then one word that says that the end of
+// the run is published, then the words that the kind of source asked for. What the note says is what lies in the ring, no more, no less.
+#pragma once
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "proto/dead.h"
+#include "proto/error.h"
+#include "proto/record.h"
+#include "workers/common/streams.h"
+#include "workers/common/worker.h"
+
+struct source_stream {
+  struct stream entry; // owned
+  uint64_t position;   // of the last input in the ring: reading goes on behind it
+  uint64_t witness;
+  bool begun;
+  bool later; // found while the source was running: it starts at its beginning
+};
+
+// What the kind of source knows about its streams.
+struct source_kind {
+  void *owner;
+  // The position at which a stream starts that no sink has ever seen, as the settings want it.
+  bool (*start)(void *owner, uint64_t stream, uint64_t *position, struct error *e);
+  // Can the source go on behind this position of a sink? False: ERROR_OPERATOR with the choices spelled out.
+  bool (*check)(void *owner, uint64_t stream, uint64_t position, uint64_t witness, struct error *e);
+};
+
+struct source {
+  struct worker *w;
+  struct source_kind kind;
+  struct source_stream *streams; // by handle
+  uint64_t count, most;          // streams known; how many the ring's note has room for
+  uint64_t *extra;               // the kind's own words of the note
+  bool stop;                     // a stop was asked
+  bool ended;                    // the end of the run is in the ring already: an earlier life finished the work
+  bool resumed;                  // an earlier life of this worker has published
+};
+
+// Takes up the ring where the last life left it. `extra` words of the note are the kind's own.
+bool source_open(struct source *s, struct worker *w, const struct source_kind *kind, uint64_t extra, struct error *e);
+void source_close(struct source *s);
+
+// The handle of the stream (partition, identity): the one in the register, else a new entry, PENDING. Negative: e.
+int64_t source_stream(struct source *s, const char *partition, const char *identity, int64_t replaces, bool later, struct error *e);
+// The latest stream of this partition; negative when there is none.
+int64_t source_find(const struct source *s, const char *partition);
+// Carries all PENDING streams to BEGUN; waits for the sinks. False: e, or (no error set) a stop was asked.
+bool source_settle(struct source *s, struct error *e);
+
+// Bytes that the body of one record may have in this ring.
+uint32_t source_body_max(const struct source *s);
+// One input = one record. Opens the record with `room` bytes for its body (at most source_body_max); waits while the ring is full.
+// The body goes to the returned place; then source_input_end, or source_input_abort. NULL: e.
+uint8_t *source_input_begin(struct source *s, uint32_t room, struct error *e);
+void source_input_abort(struct source *s);
+
+struct source_input {
+  uint64_t stream, position, witness;
+  int64_t time;   // microseconds
+  uint64_t bytes; // read from outside for it
+};
+void source_input_end(struct source *s, const struct source_input *input, uint32_t length);
+// An input that cannot go on: a dead letter with its original bytes, cut where they do not fit.
+struct source_dead {
+  const char *code, *reason;
+  const char *format; // "raw" (NULL too): as the source read them; "msgpack"
+  const void *bytes;
+  uint64_t length;
+  bool cut; // the bytes are not all of it
+};
+bool source_input_dead(struct source *s, const struct source_input *input, const struct source_dead *dead, struct error *e);
+// Shows all inputs that are ended; before every sleep and at the end of each turn that took something.
+void source_publish(struct source *s);
+// The end of the run; nothing may follow.
+bool source_end(struct source *s, struct error *e);
+
+// The turn of a source's loop: renews the hang deadline, remembers a wish to stop. True: stop.
+bool source_turn(struct source *s);
+// The check value of the `length` bytes at `bytes` that lie in front of a position: their number (at most SOURCE_WITNESS_BYTES of them
+// count, the last ones) and a hash.
+enum { SOURCE_WITNESS_BYTES = 1024 };
+uint64_t source_witness(const void *bytes, uint64_t length);
+// How many bytes in front of the position the witness covers; 0 for no witness.
+uint64_t source_witness_length(uint64_t witness);
