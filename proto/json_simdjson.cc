@@ -10,6 +10,9 @@
 //   checked; copies may run up to COPY_SLACK bytes over their end.
 #define SIMDJSON_EXCEPTIONS 0
 #include <simdjson.h>
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 
 #include <algorithm>
 #include <charconv>
@@ -28,6 +31,9 @@ extern "C" {
 namespace {
 
 using indexer = simdjson::internal::dom_parser_implementation;
+
+// Inlined wherever it stands: a call would cost as much as the work.
+#define HOT __attribute__((always_inline)) inline
 
 constexpr size_t COPY_SLACK = 64;
 constexpr size_t SMALLEST_CAPACITY = 4096;
@@ -99,18 +105,23 @@ inline uint64_t load64(const uint8_t *at) {
   return v;
 }
 
-// True when one of the 16 bytes is a backslash; they are copied on the way.
-inline bool copy16(uint8_t *to, const uint8_t *from) {
-  typedef uint8_t vector16 __attribute__((vector_size(16)));
-  vector16 v;
-  std::memcpy(&v, from, sizeof v);
-  std::memcpy(to, &v, sizeof v);
-  auto hit = v == static_cast<uint8_t>('\\');
-  uint64_t halves[2];
-  static_assert(sizeof hit == sizeof halves, "one mask byte for each byte");
-  std::memcpy(halves, &hit, sizeof halves);
-  return (halves[0] | halves[1]) != 0;
+// Copies 16 bytes; bit i of the result says that byte i is a backslash.
+#ifdef __SSE2__
+inline uint32_t copy16(uint8_t *to, const uint8_t *from) {
+  __m128i v = _mm_loadu_si128(reinterpret_cast<const __m128i *>(from));
+  _mm_storeu_si128(reinterpret_cast<__m128i *>(to), v);
+  return static_cast<uint32_t>(_mm_movemask_epi8(_mm_cmpeq_epi8(v, _mm_set1_epi8('\\'))));
 }
+#else
+inline uint32_t copy16(uint8_t *to, const uint8_t *from) {
+  uint32_t bits = 0;
+  for (uint32_t i = 0; i < 16; i++) {
+    to[i] = from[i];
+    bits |= static_cast<uint32_t>(from[i] == '\\') << i;
+  }
+  return bits;
+}
+#endif
 
 inline int hex_digit(uint8_t c) {
   if (c >= '0' && c <= '9') return c - '0';
@@ -203,23 +214,24 @@ __attribute__((noinline)) uint8_t *put_escaped(const uint8_t *from, const uint8_
 
 inline uint8_t *put_long(const uint8_t *from, size_t length, uint8_t *out) {
   uint8_t *body = msgpack_put_text_head(out, static_cast<uint32_t>(length));
-  bool slash = false;
-  for (size_t i = 0; i < length; i += 16) slash |= copy16(body + i, from + i);
-  if (__builtin_expect(slash, 0) && std::memchr(from, '\\', length)) return put_escaped(from, from + length, out);
+  uint32_t slashes = 0;
+  for (size_t i = 0; i < length; i += 16) slashes |= copy16(body + i, from + i);
+  // The last copy may have gone over the end, so what it saw is looked at again.
+  if (__builtin_expect(slashes != 0, 0) && std::memchr(from, '\\', length)) return put_escaped(from, from + length, out);
   return body + length;
 }
 
 // The string whose opening quote stands at `quote`, with the next token at `next`.
-inline uint8_t *put_string(const uint8_t *quote, const uint8_t *next, uint8_t *out) {
+HOT uint8_t *put_string(const uint8_t *quote, const uint8_t *next, uint8_t *out) {
   const uint8_t *from = quote + 1, *close = next - 1;
   while (__builtin_expect(is_space(*close), 0)) close--;
   if (__builtin_expect(*close != '"' || close < from, 0)) return nullptr;
   auto length = static_cast<size_t>(close - from);
   if (length > 31) return put_long(from, length, out);
   *out = static_cast<uint8_t>(MSGPACK_B_FIXTEXT | length);
-  bool slash = copy16(out + 1, from);
-  if (length > 16) slash |= copy16(out + 17, from + 16);
-  if (__builtin_expect(slash, 0) && std::memchr(from, '\\', length)) return put_escaped(from, close, out);
+  uint32_t slashes = copy16(out + 1, from);
+  slashes |= copy16(out + 17, from + 16) << 16;
+  if (__builtin_expect((slashes & ((uint32_t(1) << length) - 1)) != 0, 0)) return put_escaped(from, close, out);
   return out + 1 + length;
 }
 
@@ -232,13 +244,28 @@ __attribute__((noinline)) uint8_t *put_odd(walk &w, const uint8_t *from, const u
   return out + length;
 }
 
-inline bool eat_digits(const uint8_t **at, uint64_t *value) {
+// Digits at *at onto *value, which wraps silently: who calls counts them. Eight at a time: the digits of a word are shifted to its end, so
+// that leading zeros fill it, and then added up in pairs, fours and eights.
+HOT bool eat_digits(const uint8_t **at, uint64_t *value) {
+  static const uint64_t powers[] = {1, 10, 100, 1000, 10000, 100000, 1000000, 10000000, 100000000};
   const uint8_t *p = *at;
-  uint64_t v = *value;
-  for (; static_cast<uint8_t>(*p - '0') < 10; p++) v = v * 10 + static_cast<uint8_t>(*p - '0');
+  uint64_t sum = *value;
+  for (;;) {
+    uint64_t word = le64toh(load64(p)) ^ 0x3030303030303030u;
+    // The high bit of each byte that is no digit; bytes behind the first of those may be wrong.
+    uint64_t others = ((word + 0x7676767676767676u) | word) & 0x8080808080808080u;
+    auto count = others ? static_cast<unsigned>(__builtin_ctzll(others)) / 8 : 8;
+    if (count == 0) break;
+    word <<= 8 * (8 - count);
+    word = word * 10 + (word >> 8);
+    word = ((word & 0x000000ff000000ffu) * 0x000f424000000064u + (word >> 16 & 0x000000ff000000ffu) * 0x0000271000000001u) >> 32;
+    sum = sum * powers[count] + word;
+    p += count;
+    if (count < 8) break;
+  }
   bool some = p != *at;
   *at = p;
-  *value = v;
+  *value = sum;
   return some;
 }
 
@@ -282,7 +309,7 @@ __attribute__((noinline)) uint8_t *put_exact(walk &w, const uint8_t *start, cons
 }
 
 // A number with a fraction or an exponent; `p` stands behind its whole part, whose digits are in `mantissa`.
-inline uint8_t *put_real(walk &w, const uint8_t *start, const uint8_t *digits, const uint8_t *p, uint64_t mantissa, uint8_t *out) {
+HOT uint8_t *put_real(walk &w, const uint8_t *start, const uint8_t *digits, const uint8_t *p, uint64_t mantissa, uint8_t *out) {
   static const double powers[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,  1e8,  1e9,  1e10, 1e11,
                                   1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
   auto count = static_cast<size_t>(p - digits);
@@ -309,7 +336,7 @@ inline uint8_t *put_real(walk &w, const uint8_t *start, const uint8_t *digits, c
   return msgpack_put_double(out, *start == '-' ? -value : value);
 }
 
-inline uint8_t *put_number(walk &w, const uint8_t *start, uint8_t *out) {
+HOT uint8_t *put_number(walk &w, const uint8_t *start, uint8_t *out) {
   const uint8_t *digits = start + (*start == '-'), *p = digits;
   uint64_t value = 0;
   if (!eat_digits(&p, &value) || (*digits == '0' && p - digits > 1)) return nullptr;
@@ -323,31 +350,30 @@ inline uint8_t *put_number(walk &w, const uint8_t *start, uint8_t *out) {
   return msgpack_put_int(out, static_cast<int64_t>(0 - value));
 }
 
-inline uint8_t *put_word(const uint8_t *at, const char *word, size_t length, uint8_t code, uint8_t *out) {
+HOT uint8_t *put_word(const uint8_t *at, const char *word, size_t length, uint8_t code, uint8_t *out) {
   if (std::memcmp(at, word, length) != 0 || !ends_scalar(at[length])) return nullptr;
   *out = code;
   return out + 1;
 }
 
-inline uint8_t *put_scalar(walk &w, const uint8_t *at, const uint8_t *next, uint8_t *out) {
-  switch (*at) {
-  case '"': return put_string(at, next, out);
-  case 't': return put_word(at, "true", 4, MSGPACK_B_TRUE, out);
-  case 'f': return put_word(at, "false", 5, MSGPACK_B_FALSE, out);
-  case 'n': return put_word(at, "null", 4, MSGPACK_B_NIL, out);
-  default: return put_number(w, at, out);
-  }
+HOT uint8_t *put_scalar(walk &w, const uint8_t *at, const uint8_t *next, uint8_t *out) {
+  uint8_t c = *at;
+  if (c == '"') return put_string(at, next, out);
+  if (c <= '9') return put_number(w, at, out);
+  if (c == 't') return put_word(at, "true", 4, MSGPACK_B_TRUE, out);
+  if (c == 'f') return put_word(at, "false", 5, MSGPACK_B_FALSE, out);
+  return put_word(at, "null", 4, MSGPACK_B_NIL, out);
 }
 
 // The first and the last eight bytes of a key and its length decide; enough to tell the fields of one record apart.
-inline uint64_t key_hash(const uint8_t *key, size_t length) {
+HOT uint64_t key_hash(const uint8_t *key, size_t length) {
   uint64_t first = load64(key), last = 0;
   if (length < 8)
     first &= (uint64_t(1) << 8 * length) - 1;
   else
     last = load64(key + length - 8);
-  uint64_t mixed = (first ^ (last << 29 | last >> 35) ^ length) * 0x9E3779B97F4A7C15u;
-  return (mixed ^ mixed >> 32) * 0xD6E8FEB86659FD93u;
+  // The product's upper bits depend on all bits below them.
+  return (first ^ (last << 29 | last >> 35) ^ uint64_t(length) << 56) * 0x9E3779B97F4A7C15u;
 }
 
 // The text of a key that has been written: behind a head of 1, 2, 3 or 5 bytes.
@@ -478,13 +504,40 @@ inline bool is_open(uint8_t c) {
   return c == '{' || c == '[';
 }
 
+// Which keys an open object has: 256 bits, one set for each. Only where a bit is met again the hashes are compared.
+struct key_filter {
+  uint64_t bits[4] = {0, 0, 0, 0};
+  bool repeats = false;
+
+  HOT void add(uint64_t hash, const key_place *first, const key_place *keys) {
+    uint64_t &word = bits[hash >> 62], bit = uint64_t(1) << (hash >> 56 & 63);
+    if (__builtin_expect((word & bit) != 0, 0)) look(static_cast<uint32_t>(hash >> 24), first, keys);
+    word |= bit;
+  }
+
+  // With many keys a bit says nothing any more; drop_repeats sorts them then.
+  void look(uint32_t hash, const key_place *first, const key_place *keys) {
+    if (keys - first >= FEW_KEYS) repeats = true;
+    for (; first < keys && !repeats; first++) repeats = first->hash == hash;
+  }
+};
+
+// The hash of the key that was written from `key` to `out`: from there, because escapes are resolved there.
+HOT uint64_t hash_written(const uint8_t *key, const uint8_t *out) {
+  auto length = static_cast<size_t>(out - key) - 1;
+  if (__builtin_expect(length < 32, 1)) return key_hash(key + 1, length);
+  const uint8_t *text;
+  uint32_t exact;
+  key_text(key, &text, &exact);
+  return key_hash(text, exact);
+}
+
 uint8_t *put_object(walk &w, const uint32_t *at, uint8_t *out, unsigned depth) {
   const uint8_t *text = w.text;
   uint8_t *head = out++;
   key_place *const first = w.keys;
   key_place *keys = first;
-  uint64_t seen = 0;
-  bool suspect = false;
+  key_filter filter;
   if (text[*at] == '}') {
     *head = MSGPACK_B_FIXMAP;
     w.at = at + 1;
@@ -496,18 +549,9 @@ uint8_t *put_object(walk &w, const uint32_t *at, uint8_t *out, unsigned depth) {
     uint8_t *key = out;
     out = put_string(quote, text + at[1], out);
     if (!out || text[at[1]] != ':') return nullptr;
-    // The text as written: escapes are resolved there.
-    size_t length = static_cast<size_t>(out - key) - 1;
-    const uint8_t *name = key + 1;
-    if (__builtin_expect(length > 31, 0)) {
-      uint32_t exact;
-      key_text(key, &name, &exact);
-      length = exact;
-    }
-    uint64_t hash = key_hash(name, length);
-    suspect |= (seen >> (hash & 63) & 1) != 0;
-    seen |= uint64_t(1) << (hash & 63);
-    *keys++ = key_place{static_cast<uint32_t>(hash >> 32), static_cast<uint32_t>(key - w.base)};
+    uint64_t hash = hash_written(key, out);
+    filter.add(hash, first, keys);
+    *keys++ = key_place{static_cast<uint32_t>(hash >> 24), static_cast<uint32_t>(key - w.base)};
     at += 2;
     if (is_open(text[*at])) {
       w.keys = keys;
@@ -523,7 +567,7 @@ uint8_t *put_object(walk &w, const uint32_t *at, uint8_t *out, unsigned depth) {
     if (c != ',') return nullptr;
   }
   auto count = static_cast<uint32_t>(keys - first);
-  if (suspect) out = drop_repeats(w, first, &count, out);
+  if (filter.repeats) out = drop_repeats(w, first, &count, out);
   w.keys = first;
   w.at = at;
   return close_container(head, out, count, MSGPACK_B_FIXMAP, MSGPACK_B_MAP16);

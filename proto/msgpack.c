@@ -185,22 +185,49 @@ static void walk_start(struct walk *walk) {
   walk->map[0] = false;
 }
 
+// Bytes of a value whose first byte says all about its size; 0 where more has to be looked at.
+static inline size_t plain_size(uint8_t first) {
+  static const uint8_t sizes[] = {
+      [MSGPACK_B_NIL - MSGPACK_B_NIL] = 1,     [MSGPACK_B_FALSE - MSGPACK_B_NIL] = 1,   [MSGPACK_B_TRUE - MSGPACK_B_NIL] = 1,
+      [MSGPACK_B_FLOAT32 - MSGPACK_B_NIL] = 5, [MSGPACK_B_FLOAT64 - MSGPACK_B_NIL] = 9, [MSGPACK_B_UINT8 - MSGPACK_B_NIL] = 2,
+      [MSGPACK_B_UINT16 - MSGPACK_B_NIL] = 3,  [MSGPACK_B_UINT32 - MSGPACK_B_NIL] = 5,  [MSGPACK_B_UINT64 - MSGPACK_B_NIL] = 9,
+      [MSGPACK_B_INT8 - MSGPACK_B_NIL] = 2,    [MSGPACK_B_INT16 - MSGPACK_B_NIL] = 3,   [MSGPACK_B_INT32 - MSGPACK_B_NIL] = 5,
+      [MSGPACK_B_INT64 - MSGPACK_B_NIL] = 9,   [MSGPACK_B_MAP32 - MSGPACK_B_NIL] = 0,
+  };
+  if (first < MSGPACK_B_FIXMAP || first >= MSGPACK_B_FIXNEGATIVE) return 1;
+  if (first < MSGPACK_B_FIXTEXT) return 0;
+  return first < MSGPACK_B_NIL ? 1 + (size_t)(first - MSGPACK_B_FIXTEXT) : sizes[first - MSGPACK_B_NIL];
+}
+
 bool msgpack_skip_deep(const uint8_t **at, const uint8_t *end, unsigned depth) {
+  // What is still to come on each open level; the innermost one is kept in `left`.
+  uint64_t outer[MSGPACK_DEPTH_MOST], left = 1;
+  unsigned level = 0;
   const uint8_t *p = *at;
-  struct msgpack_value value;
-  if (!msgpack_read(&p, end, &value)) return false;
-  if (value.type == MSGPACK_ARRAY || value.type == MSGPACK_MAP) {
-    struct walk walk;
-    walk_start(&walk);
-    if (depth > MSGPACK_DEPTH_MOST) depth = MSGPACK_DEPTH_MOST;
-    if (!walk_step(&walk, &value, depth)) return false;
-    while (walk.level > 0) {
-      walk.left[walk.level]--;
-      if (!msgpack_read(&p, end, &value) || !walk_step(&walk, &value, depth)) return false;
+  if (depth > MSGPACK_DEPTH_MOST) depth = MSGPACK_DEPTH_MOST;
+  for (;;) {
+    while (left == 0) {
+      if (level == 0) {
+        *at = p;
+        return true;
+      }
+      left = outer[--level];
     }
+    left--;
+    if (p >= end) return false;
+    size_t size = plain_size(*p);
+    if (size > 0) {
+      if ((size_t)(end - p) < size) return false;
+      p += size;
+      continue;
+    }
+    struct msgpack_value value;
+    if (!msgpack_read(&p, end, &value)) return false;
+    if (value.type != MSGPACK_ARRAY && value.type != MSGPACK_MAP) continue;
+    if (level == depth) return false;
+    outer[level++] = left;
+    left = (uint64_t)value.length * (value.type == MSGPACK_MAP ? 2 : 1);
   }
-  *at = p;
-  return true;
 }
 
 bool msgpack_skip(const uint8_t **at, const uint8_t *end) {
