@@ -1,0 +1,215 @@
+"""A route under test: inputs in a folder, a pipeline file, a target; and weir run over it.
+
+Routes: file-sqlite, file-postgres (two NDJSON files, append, no key), http-sqlite, http-postgres (numbered records behind an address,
+through the journal).
+"""
+import json
+import os
+import shutil
+import sys
+import tempfile
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+from support import instance, postgres, targets, web  # noqa: E402
+from support.waiting import eventually  # noqa: E402
+
+import ledger  # noqa: E402
+
+ROUTES = ["file-sqlite", "file-postgres", "http-sqlite", "http-postgres"]
+SOURCE, STAGE, SINK = "lines", "cleaned", "rows"
+WINDOW = 5000  # records that an address shows to an instance that lives on: the newest
+
+PIPELINE = """\
+pipeline: crash
+sources:
+  lines:
+%(source)s
+transforms:
+  cleaned:
+    sql: >
+      SELECT l.part, l.n, i.value AS item, uuid() AS id, l.text FROM lines l, each(l.items) i WHERE l.keep
+    columns: {part: text not null, n: bigint not null, item: bigint not null, id: text not null, text: text}
+    checks: {not_negative: item >= 0}
+sinks:
+%(sinks)s
+"""
+FILE_SOURCE = """\
+    type: file
+    path: "%(folder)s/in/*.ndjson"
+    lanes: %(lanes)d
+    follow: %(follow)s
+    poll: 2ms
+"""
+HTTP_SOURCE = """\
+    type: http
+    url: "%(address)s"
+    records: records
+    key: key
+    emit: %(emit)s
+    keep: %(keep)s
+    every: 100ms
+"""
+SINK_TEXT = """\
+  %(name)s: {from: cleaned, type: table, url: "%(url)s", table: %(table)s, mode: append, rows: %(rows)d, commit_every: %(commit)s}
+"""
+
+
+class Failure(Exception):
+    """A rule was broken: something lost, doubled, miscounted, or an end that should not be."""
+
+
+class Route:
+    def __init__(self, name, seed, server=None, lanes=1, rows=1000, commit="20ms", program=None):
+        self.name, self.seed = name, seed
+        self.source_kind, self.target_kind = name.split("-")
+        self.folder = tempfile.mkdtemp(prefix="weir-crash-")
+        self.lanes, self.sink_rows, self.commit = lanes, rows, commit
+        self.program = program or instance.weir_program()
+        self.server, self.site = server, None
+        if self.source_kind == "http":
+            self.site = web.Site()
+            self.site.pages["/records"] = lambda path: self.page()
+        os.mkdir(os.path.join(self.folder, "in"))
+        self.begin()
+
+    def begin(self):
+        """New inputs, a new target, no state."""
+        self.ledger = ledger.Ledger(self.seed)
+        self.records, self.follow, self.sinks, self.emit, self.keep = [], False, None, "changed", "24h"
+        for name in os.listdir(os.path.join(self.folder, "in")):
+            os.unlink(os.path.join(self.folder, "in", name))
+        shutil.rmtree(self.state, ignore_errors=True)
+        self.target = self.new_target()
+
+    def new_target(self):
+        number = Route.targets = getattr(Route, "targets", 0) + 1
+        if self.target_kind == "sqlite":
+            return targets.SqliteTarget(os.path.join(self.folder, "target%d.db" % number))
+        return targets.PostgresTarget(self.server, "crash%d" % number)
+
+    @property
+    def state(self):
+        return os.path.join(self.folder, "state")
+
+    def path(self, part):
+        return os.path.join(self.folder, "in", part + ".ndjson")
+
+    def feed(self, how_many):
+        """Adds inputs. A file grows by whole lines here and there by half lines, as a writer in the middle of its work leaves it."""
+        texts = {}
+        for part, line in self.ledger.lines(how_many):
+            texts.setdefault(part, []).append(line)
+        for part, lines in texts.items():
+            if self.source_kind == "file":
+                data = "".join(lines).encode()
+                with open(self.path(part), "ab", buffering=0) as file:
+                    file.write(data[: len(data) // 2])
+                    file.write(data[len(data) // 2 :])
+            else:
+                self.records += [self.record(line) for line in lines]
+
+    def record(self, line):
+        """What the address shows for an input. A broken line cannot stand in a JSON document: there it is a record without its fields."""
+        try:
+            made = json.loads(line)
+        except ValueError:
+            made = dict(json.loads(line.rstrip().rstrip(",") + "]}"), items=[], keep=False)
+        return json.dumps(dict(made, key="%s%d" % (made["part"], made["n"])))
+
+    def page(self):
+        shown = self.records[-WINDOW:] if self.follow else self.records
+        return ('{"records": [' + ",\n".join(shown) + "]}").encode()
+
+    def wait_for_window(self, running):
+        """What an address no longer shows is gone, and no fault of weir: a feeder waits until most of it has arrived."""
+        def look():
+            if not running.alive:
+                raise Failure("weir ended: %r" % running.result())
+            return targets.count(self.target, "rows_out") >= self.ledger.rows - WINDOW // 4
+        if self.source_kind == "http":
+            eventually("the address was read", look, 300)
+
+    def write_pipeline(self):
+        source = FILE_SOURCE if self.source_kind == "file" else HTTP_SOURCE
+        values = {"emit": self.emit, "keep": self.keep, "folder": self.folder, "lanes": self.lanes, "follow": "true" if self.follow else "false",
+                  "address": self.site.url("/records") if self.site else ""}
+        sinks = self.sinks or [{"name": SINK, "url": self.target.url, "table": "rows_out"}]
+        text = PIPELINE % {"source": source % values,
+                           "sinks": "".join(SINK_TEXT % dict({"rows": self.sink_rows, "commit": self.commit}, **sink) for sink in sinks)}
+        path = os.path.join(self.folder, "pipeline.yaml")
+        with open(path, "w") as file:
+            file.write(text)
+        return path
+
+    def run(self, *more, once=False, env=None, state=None):
+        """weir in the background on this route."""
+        arguments = [self.write_pipeline(), "--state", state or self.state, *(["--once", "--json"] if once else []), *more]
+        return instance.Instance(*arguments, cwd=self.folder, env=env, program=self.program)
+
+    def ask(self, *arguments):
+        return instance.weir(*arguments, "--state", self.state, cwd=self.folder, program=self.program)
+
+    # What must be true.
+
+    def dead_expected(self):
+        """Over HTTP no input is unreadable: those are filtered there."""
+        return self.ledger.dead if self.source_kind == "file" else self.ledger.total("bad_rows")
+
+    def arrived(self, target=None):
+        one = target or self.target
+        return targets.count(one, "rows_out") >= self.ledger.rows and targets.count(one, "weir_dead") >= self.dead_expected()
+
+    def wait_for_all(self, running, seconds=600):
+        def look():
+            if not running.alive:
+                raise Failure("weir ended before everything had arrived: %r" % running.result())
+            return self.arrived()
+        eventually("everything arrives (%d rows)" % self.ledger.rows, look, seconds, pause=0.05)
+
+    def audit(self, target=None, table="rows_out"):
+        found = self.ledger.audit(target or self.target, table)
+        if self.source_kind == "http":
+            found["dead_lost"] = max(0, self.dead_expected() - found["dead"])
+            found["dead_doubled"] = max(0, found["dead"] - self.dead_expected())
+        wrong = ledger.faults_of(found)
+        if wrong:
+            raise Failure("%s: %s; inputs and target are kept in %s" % (self.name, wrong, self.folder))
+        return found
+
+    def check_account(self, account):
+        """The account of weir against the ledger, node by node; only for one whole life of the instance."""
+        if self.source_kind != "file":
+            return
+        nodes = {node["name"]: node for node in account["nodes"]}
+        for name, numbers in self.ledger.expected_account().items():
+            for field, expected in numbers.items():
+                if nodes[name][field] != expected:
+                    raise Failure("%s: the account of %s says %s = %s, the ledger %s" % (self.name, name, field, nodes[name][field], expected))
+
+    def finish(self, result):
+        if result.code != 0:
+            raise Failure("%s: weir ended badly: %r" % (self.name, result))
+        return result
+
+    def once(self, env=None, *more):
+        running = self.run(*more, once=True, env=env)
+        try:
+            return running.wait(600)
+        finally:
+            running.close()
+
+    def close(self, keep=False):
+        if self.site:
+            self.site.close()
+        if not keep:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def account_of(result):
+    return json.loads(result.out.strip().splitlines()[-1])
+
+
+def server_for(names):
+    """One PostgreSQL when one of the routes needs it."""
+    return postgres.Postgres() if any(name.endswith("postgres") for name in names) else None
