@@ -45,6 +45,7 @@ struct plan {
   struct plan_chain *chains; size_t chain_count;
   double stop_above;               // dead_letters.stop_above, 0..1
   uint64_t dead_store_bytes;       // dead_letters.max_bytes
+  uint64_t drain_ms;               // drain_timeout: how long a stop waits for the rings to empty
   char *text;                      // the file as read
 };
 

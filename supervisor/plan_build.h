@@ -1,0 +1,48 @@
+// The plan while it is made: what the steps of plan_make hand to each other. Only plan*.c and the verbs that show more than a plan holds
+// (check.c) include this.
+//
+//   config_file, config_yaml -> plan_nodes.c (nodes, settings, from) -> plan_check.c (what workers say, columns) -> plan_chain.c (trees)
+//
+// Each step adds to the report and goes on; the next one skips what is broken (`usable`), so that one mistake is told once.
+#pragma once
+#include "supervisor/config_yaml.h"
+#include "supervisor/plan.h"
+#include "supervisor/settings.h"
+
+struct draft_node {
+  const struct config_entry *entry;  // its name and map in the file
+  const struct setting_table *table; // of its kind; NULL: topic, lookup, or no such kind
+  bool usable;                       // its required settings are there: a worker can check it
+  struct check_column *columns;      // what it gives; strings owned
+  size_t column_count;
+  bool columns_known;
+};
+
+struct draft {
+  struct plan *plan;
+  struct plan_report *report;
+  struct config_source source;
+  char *folder; // of the file, absolute
+  struct config_node root;
+  struct buffer top;        // settings of the outermost map
+  struct draft_node *nodes; // parallel to plan->nodes
+  size_t node_count;
+  char **left_out; // names of nodes whose `when:` is empty
+  size_t left_out_count;
+  bool checked; // the file is good as far as it goes without its targets
+};
+
+// Reads and plans. False when the report failed; the draft is filled as far as it went and is freed by plan_draft_free either way.
+bool plan_draft(struct draft *d, const struct plan_options *options, struct plan_report *report);
+void plan_draft_free(struct draft *d); // leaves d->plan to its owner when it was taken (set to NULL)
+
+// The steps, in their order.
+void plan_collect(struct draft *d);
+void plan_check(struct draft *d, bool connect);
+void plan_grow(struct draft *d);
+
+struct job_value plan_settings(const struct plan_node *node);
+const char *plan_section_word(enum plan_section section); // "source", "sink", ...
+// Index of the node of that name, plan->node_count when there is none.
+size_t plan_node_find(const struct plan *plan, const char *name);
+void plan_columns_free(struct check_column *columns, size_t count);

@@ -1,0 +1,304 @@
+// Asks each worker's kind what it thinks of its settings, and takes from the answers what only SQL knows: which nodes a transform reads,
+// and which columns it gives. Columns go down the pipeline, so that a sink hears of a key column that nobody produces.
+//
+// Transforms are asked twice where the first round showed that their one input has known columns: the order is only known after it.
+#include <stdlib.h>
+#include <string.h>
+
+#include "proto/job.h"
+#include "proto/msgpack.h"
+#include "supervisor/config_place.h"
+#include "supervisor/plan_build.h"
+#include "supervisor/plan_report.h"
+
+// ---- where a finding belongs
+
+// "columns.lon": the node's map, then one name a step. A name may hold dots itself, so the longest one that is there wins.
+static const struct config_entry *find_setting(const struct config_node *map, const char *path, bool *whole) {
+  size_t length = strlen(path);
+  for (size_t take = length; take > 0; take--) {
+    if (take != length && path[take] != '.') continue;
+    char *name = memory_text_n(path, take);
+    const struct config_entry *entry = config_find(map, name);
+    free(name);
+    if (!entry) continue;
+    *whole = take == length;
+    const struct config_entry *inner = *whole ? NULL : find_setting(&entry->value, path + take + 1, whole);
+    return inner ? inner : entry;
+  }
+  *whole = false;
+  return NULL;
+}
+
+static void report_finding(struct draft *d, size_t index, const struct check_finding *f) {
+  const struct plan_node *node = &d->plan->nodes[index];
+  bool whole = false;
+  const struct config_entry *entry = f->setting ? find_setting(&d->nodes[index].entry->value, f->setting, &whole) : NULL;
+  int line = node->line, column = node->column;
+  if (entry && whole && entry->value.kind == CONFIG_TEXT && (f->offset >= 0 || entry->value.style != CONFIG_BLOCK)) {
+    config_place_value(&d->source, &entry->value, f->offset > 0 ? (size_t)f->offset : 0, &line, &column);
+  } else if (entry) {
+    line = entry->line;
+    column = entry->column;
+  }
+  plan_report_add(d->report, f->level, line, column, f->suggestion, "%s `%s`: %s", plan_section_word(node->section), node->name, f->text);
+}
+
+// ---- asking
+
+static void ask(struct draft *d, size_t index, const struct draft_node *input, bool connect, struct check *c) {
+  const struct plan *p = d->plan;
+  const struct plan_node *node = &p->nodes[index];
+  *c = (struct check){.pipeline = p->pipeline, .node = node->name, .settings = plan_settings(node), .connect = connect, .state = p->state};
+  const char **names = memory_get((p->node_count + 1) * sizeof *names);
+  for (size_t i = 0; i < p->node_count; i++)
+    if (i != index && p->nodes[i].section != PLAN_SINK) names[c->input_count++] = p->nodes[i].name;
+  c->inputs = names;
+  if (input && input->columns_known) {
+    c->columns = input->columns;
+    c->column_count = input->column_count;
+    c->columns_known = true;
+  }
+  node->kind->check(c);
+  c->inputs = NULL;
+  c->columns = NULL;
+  free(names);
+}
+
+static bool can_ask(const struct draft *d, size_t index) {
+  return d->nodes[index].usable && d->plan->nodes[index].kind && d->plan->nodes[index].kind->check;
+}
+
+static void take_answer(struct draft *d, size_t index, struct check *c) {
+  struct plan_node *node = &d->plan->nodes[index];
+  struct draft_node *draft = &d->nodes[index];
+  plan_columns_free(draft->columns, draft->column_count);
+  draft->columns = c->output;
+  draft->column_count = c->output_count;
+  draft->columns_known = c->output_known;
+  c->output = NULL;
+  c->output_count = 0;
+  free(node->form);
+  node->form = c->form;
+  c->form = NULL;
+}
+
+static void report_findings(struct draft *d, size_t index, const struct check *c, bool notes) {
+  for (size_t i = 0; i < c->finding_count; i++)
+    if (notes || c->findings[i].level != CHECK_NOTE) report_finding(d, index, &c->findings[i]);
+}
+
+// The n-th name that the node could read, as ask() listed them.
+static size_t input_index(const struct plan *p, size_t index, size_t n) {
+  for (size_t i = 0; i < p->node_count; i++) {
+    if (i == index || p->nodes[i].section == PLAN_SINK) continue;
+    if (n-- == 0) return i;
+  }
+  return p->node_count;
+}
+
+static void link_reads(struct draft *d, size_t index, const struct check *c) {
+  struct plan_node *node = &d->plan->nodes[index];
+  size_t inputs = 0;
+  for (size_t i = 0; i < d->plan->node_count; i++) inputs += i != index && d->plan->nodes[i].section != PLAN_SINK;
+  for (size_t n = 0; c->reads && n < inputs; n++) {
+    if (!c->reads[n]) continue;
+    node->from = memory_resize(node->from, (node->from_count + 1) * sizeof *node->from);
+    node->from[node->from_count++] = (unsigned)input_index(d->plan, index, n);
+  }
+  bool told = false;
+  for (size_t i = 0; i < c->finding_count; i++) told |= c->findings[i].level == CHECK_ERROR;
+  if (node->from_count == 0 && !told)
+    plan_report_add(d->report, CHECK_ERROR, node->line, node->column, NULL, "transform `%s` reads no source, topic or transform",
+                    node->name);
+}
+
+// ---- the order
+
+enum visit { NOT_SEEN, ON_THE_WAY, DONE };
+
+struct order {
+  struct draft *d;
+  enum visit *visits;
+  size_t *path, depth;   // from the node where the walk began to the one in hand
+  size_t *sorted, count; // inputs before their readers
+  bool cycle;
+};
+
+static void report_cycle(struct order *o, size_t again) {
+  const struct plan *p = o->d->plan;
+  struct buffer text = {0};
+  size_t from = 0;
+  while (o->path[from] != again) from++;
+  // The path leads against the flow; it is told in its direction.
+  buffer_text(&text, p->nodes[again].name);
+  for (size_t i = o->depth; i-- > from;) buffer_print(&text, " -> %s", p->nodes[o->path[i]].name);
+  const struct plan_node *node = &p->nodes[again];
+  plan_report_add(o->d->report, CHECK_ERROR, node->line, node->column, NULL, "these nodes read each other in a circle: %s",
+                  buffer_cstring(&text));
+  buffer_free(&text);
+  o->cycle = true;
+}
+
+static void visit(struct order *o, size_t index) {
+  const struct plan_node *node = &o->d->plan->nodes[index];
+  o->visits[index] = ON_THE_WAY;
+  o->path[o->depth++] = index;
+  for (size_t i = 0; i < node->from_count; i++) {
+    if (o->visits[node->from[i]] == ON_THE_WAY) report_cycle(o, node->from[i]);
+    if (o->visits[node->from[i]] == NOT_SEEN) visit(o, node->from[i]);
+  }
+  o->depth--;
+  o->visits[index] = DONE;
+  o->sorted[o->count++] = index;
+}
+
+// ---- columns
+
+// What the node's one input gives; NULL when it has several, or a topic on the way has.
+static const struct draft_node *only_input(const struct draft *d, const struct plan_node *node) {
+  while (node->from_count == 1) {
+    const struct plan_node *input = &d->plan->nodes[node->from[0]];
+    if (input->section != PLAN_TOPIC) return &d->nodes[node->from[0]];
+    node = input;
+  }
+  return NULL;
+}
+
+static void ask_transform_again(struct draft *d, size_t index) {
+  const struct draft_node *input = only_input(d, &d->plan->nodes[index]);
+  if (!input || !input->columns_known) return;
+  struct check c;
+  ask(d, index, input, false, &c);
+  take_answer(d, index, &c);
+  report_findings(d, index, &c, true);
+  check_free(&c);
+}
+
+// The inputs of a node with topics looked through: indexes of sources and transforms.
+static void find_inputs(const struct draft *d, const struct plan_node *node, bool *found) {
+  for (size_t i = 0; i < node->from_count; i++) {
+    const struct plan_node *input = &d->plan->nodes[node->from[i]];
+    if (input->section == PLAN_TOPIC)
+      find_inputs(d, input, found);
+    else
+      found[node->from[i]] = true;
+  }
+}
+
+static void put_column(struct buffer *out, const struct check_column *c) {
+  buffer_reserve(out, strlen(c->name) + strlen(c->type) + 64);
+  struct msgpack_writer w = {.at = out->at + out->length, .end = out->at + out->room};
+  msgpack_write_map(&w, 3);
+  msgpack_write_cstring(&w, "name");
+  msgpack_write_cstring(&w, c->name);
+  msgpack_write_cstring(&w, "type");
+  msgpack_write_cstring(&w, c->type);
+  msgpack_write_cstring(&w, "not_null");
+  msgpack_write_bool(&w, c->not_null);
+  out->length = (size_t)(w.at - out->at);
+}
+
+// A sink learns the columns of its input as the setting `input_columns`: it may have to create its table before the first row.
+static void put_input_columns(struct plan_node *node, const struct draft_node *input) {
+  struct buffer all = {0};
+  const uint8_t *at = node->settings.at, *end = node->settings.at + node->settings.length;
+  struct msgpack_value map;
+  if (!msgpack_read(&at, end, &map) || map.type != MSGPACK_MAP) return;
+  buffer_reserve(&all, 64);
+  struct msgpack_writer w = {.at = all.at, .end = all.at + all.room};
+  msgpack_write_map(&w, map.length + 1);
+  msgpack_write_cstring(&w, "input_columns");
+  msgpack_write_array(&w, (uint32_t)input->column_count);
+  all.length = (size_t)(w.at - all.at);
+  for (size_t i = 0; i < input->column_count; i++) put_column(&all, &input->columns[i]);
+  buffer_add(&all, at, (size_t)(end - at));
+  buffer_free(&node->settings);
+  node->settings = all;
+}
+
+static void ask_sink(struct draft *d, size_t index, bool connect, bool notes) {
+  struct plan *p = d->plan;
+  bool *inputs = memory_get((p->node_count + 1) * sizeof *inputs);
+  find_inputs(d, &p->nodes[index], inputs);
+  for (size_t i = 0; i < p->node_count; i++) {
+    if (!inputs[i]) continue;
+    struct check c;
+    ask(d, index, &d->nodes[i], connect, &c);
+    report_findings(d, index, &c, notes);
+    take_answer(d, index, &c);
+    check_free(&c);
+  }
+  free(inputs);
+}
+
+// ---- the whole
+
+static void ask_sources(struct draft *d, bool connect, bool notes) {
+  for (size_t i = 0; i < d->plan->node_count; i++) {
+    if (d->plan->nodes[i].section != PLAN_SOURCE || !can_ask(d, i)) continue;
+    struct check c;
+    ask(d, i, NULL, connect, &c);
+    report_findings(d, i, &c, notes);
+    take_answer(d, i, &c);
+    check_free(&c);
+  }
+}
+
+static void ask_transforms(struct draft *d, struct check *first) {
+  for (size_t i = 0; i < d->plan->node_count; i++) {
+    if (d->plan->nodes[i].section != PLAN_TRANSFORM || !can_ask(d, i)) continue;
+    ask(d, i, NULL, false, &first[i]);
+    link_reads(d, i, &first[i]);
+    take_answer(d, i, &first[i]);
+  }
+}
+
+static bool sort_nodes(struct draft *d, size_t *sorted) {
+  size_t count = d->plan->node_count;
+  struct order o = {.d = d, .sorted = sorted};
+  o.visits = memory_get((count + 1) * sizeof *o.visits);
+  o.path = memory_get((count + 1) * sizeof *o.path);
+  for (size_t i = 0; i < count; i++)
+    if (o.visits[i] == NOT_SEEN) visit(&o, i);
+  free(o.visits);
+  free(o.path);
+  return !o.cycle;
+}
+
+static void ask_all(struct draft *d) {
+  struct plan *p = d->plan;
+  struct check *first = memory_get((p->node_count + 1) * sizeof *first);
+  size_t *sorted = memory_get((p->node_count + 1) * sizeof *sorted);
+  ask_sources(d, false, true);
+  ask_transforms(d, first);
+  bool ordered = sort_nodes(d, sorted);
+  for (size_t n = 0; n < p->node_count; n++) {
+    size_t i = sorted[n];
+    if (p->nodes[i].section == PLAN_TRANSFORM && can_ask(d, i)) {
+      const struct draft_node *input = ordered ? only_input(d, &p->nodes[i]) : NULL;
+      if (input && input->columns_known)
+        ask_transform_again(d, i);
+      else
+        report_findings(d, i, &first[i], true);
+    }
+    if (p->nodes[i].section == PLAN_SINK && ordered) {
+      const struct draft_node *input = only_input(d, &p->nodes[i]);
+      if (input && input->columns_known && d->nodes[i].usable) put_input_columns(&p->nodes[i], input);
+      if (can_ask(d, i)) ask_sink(d, i, false, true);
+    }
+    check_free(&first[i]);
+  }
+  free(first);
+  free(sorted);
+}
+
+void plan_check(struct draft *d, bool connect) {
+  if (!connect) {
+    ask_all(d);
+    return;
+  }
+  ask_sources(d, true, true);
+  for (size_t i = 0; i < d->plan->node_count; i++)
+    if (d->plan->nodes[i].section == PLAN_SINK && can_ask(d, i)) ask_sink(d, i, true, true);
+}

@@ -1,0 +1,21 @@
+// Filling the report of plan.h: whoever reads the pipeline file adds what is wrong with it, with the place, and goes on.
+//
+// Texts may quote the file: control characters are made harmless here, so that no caller has to think of the terminal. Called by config_*,
+// settings and plan_*; never by workers (they answer with findings, which plan_check turns into messages).
+#pragma once
+#include "supervisor/plan.h"
+
+enum {
+  REPORT_MOST = 200, // messages kept of one file; a broken generated file must not fill the screen
+};
+
+// `suggestion` (may be NULL) is the name that was probably meant. A message that stands there already is not added twice.
+void plan_report_add(struct plan_report *report, enum check_level level, int line, int column, const char *suggestion, const char *format,
+                     ...) __attribute__((format(printf, 6, 7)));
+// By place; messages of one place keep the order in which they were found.
+void plan_report_sort(struct plan_report *report);
+size_t plan_report_count(const struct plan_report *report, enum check_level level);
+
+// Puts `*` over what looks like a password or token, byte by byte, so that columns stay: the part behind `:` in `//user:password@`, and
+// what follows names like password, token, bearer.
+void secret_hide(char *text);
