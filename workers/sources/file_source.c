@@ -203,7 +203,9 @@ static bool file_turn(struct file_source *f, struct file *file, bool last, bool 
     return true;
   }
   file->state = FILE_AT_END;
-  return file_size(file, &file->end_size, e);
+  // As far as was seen, not what the file system says now: a file that has just been truncated must not look untouched at the next poll.
+  file->end_size = file->at + f->held;
+  return true;
 }
 
 // A followed file at its end: has it grown, shrunk, or been rotated away?
@@ -300,11 +302,11 @@ static bool source_work(struct file_source *f, struct error *e) {
 }
 
 int file_source_run(struct worker *w) {
-  struct file_source f = {.w = w};
+  struct file_source f = {.w = w, .source = {.w = w}};
   struct error e = {0};
-  bool good = source_work(&f, &e);
+  int code = source_leave(&f.source, source_work(&f, &e), &e);
   state_free(&f);
-  return good ? WORKER_EXIT_DONE : worker_fail(w, &e);
+  return code;
 }
 
 // The number of paths; *input: standard input is among them.

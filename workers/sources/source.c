@@ -318,6 +318,12 @@ bool source_end(struct source *s, struct error *e) {
   return true;
 }
 
+int source_leave(struct source *s, bool good, const struct error *e) {
+  if (good) return WORKER_EXIT_DONE;
+  if (s->streams && s->w->output.fault == RING_OK) source_publish(s);
+  return worker_fail(s->w, e);
+}
+
 bool source_turn(struct source *s) {
   if (worker_turn(s->w)) s->stop = true;
   return s->stop;

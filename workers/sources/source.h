@@ -88,6 +88,9 @@ void source_publish(struct source *s);
 // The end of the run; nothing may follow.
 bool source_end(struct source *s, struct error *e);
 
+// The exit code of a source that has finished (`good`) or failed with e: what was taken before the failure is published first.
+int source_leave(struct source *s, bool good, const struct error *e);
+
 // The turn of a source's loop: renews the hang deadline, remembers a wish to stop. True: stop.
 bool source_turn(struct source *s);
 // The check value of the `length` bytes at `bytes` that lie in front of a position: their number (at most SOURCE_WITNESS_BYTES of them
