@@ -143,6 +143,10 @@ bool value_node_name(const char *text) {
 }
 
 void value_duration_text(int64_t milliseconds, char out[32]) {
+  if (milliseconds == 0) {
+    snprintf(out, 32, "0");
+    return;
+  }
   size_t unit = sizeof duration_units / sizeof *duration_units - 1;
   while (unit > 0 && milliseconds % duration_units[unit].factor != 0) unit--;
   snprintf(out, 32, "%" PRId64 "%s", milliseconds / duration_units[unit].factor, duration_units[unit].name);
