@@ -388,7 +388,7 @@ static void objects_refused(void **state) {
       REFUSED("{\"a\":\"b\",,\"c\":\"d\"}", 9),
       REFUSED("{a: \"b\"}", 1),
       REFUSED("{\"a\":\"a", 7),
-      REFUSED("{ \"foo\" : \"bar\", \"a\" }", 22),
+      REFUSED("{ \"foo\" : \"bar\", \"a\" }", 21),
       REFUSED("{\"a\":\"b\"}#", 9),
       REFUSED("{\"a\":1]", 6),
       REFUSED("{\"a\":}", 5),
