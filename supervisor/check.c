@@ -177,6 +177,9 @@ static bool answer_json(const struct draft *d, const char *file) {
   json_text_string(&j, "state", d->plan->state);
   json_messages(&j, d->report);
   if (d->checked) {
+    json_text_open(&j, "left_out", '[');
+    for (size_t i = 0; i < d->left_out_count; i++) json_text_string(&j, NULL, d->left_out[i]);
+    json_text_close(&j, ']');
     json_text_open(&j, "nodes", '[');
     for (size_t i = 0; i < d->plan->node_count; i++) json_node(&j, d, i);
     json_text_close(&j, ']');

@@ -13,7 +13,7 @@
 #include "supervisor/plan_report.h"
 
 static char *fail(struct plan_report *report, int fd, char *text, const char *why) {
-  if (report) plan_report_add(report, CHECK_ERROR, 1, 1, NULL, "cannot read the pipeline file: %s", why);
+  if (report) plan_report_add(report, CHECK_ERROR, 0, 0, NULL, "cannot read the pipeline file: %s", why);
   if (fd >= 0) close(fd);
   free(text);
   return NULL;

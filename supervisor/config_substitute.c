@@ -206,7 +206,7 @@ static bool put_text(struct substitution *s, const char *at, const char *end, un
 static void substitute_text(const struct config_source *source, struct config_node *node, struct plan_report *report) {
   if (!memchr(node->written, '$', node->written_length)) return;
   struct substitution s = {.source = source, .node = node, .report = report};
-  put_text(&s, node->written, node->written + node->written_length, 0, true);
+  node->broken = !put_text(&s, node->written, node->written + node->written_length, 0, true);
   free(node->text);
   node->text = memory_text_n((const char *)s.out.at, s.out.length);
   node->length = s.out.length;

@@ -68,14 +68,15 @@ static const char *mark_byte(const struct config_source *source, yaml_mark_t mar
   return at < end ? at : NULL;
 }
 
-// True when the byte at `at` belongs to an unquoted ${...}: inside {...} and [...] YAML takes its brace for a map of its own.
-static bool is_bare_variable(const struct config_source *source, const char *at) {
-  if (!at) return false;
-  const char *line = at;
-  while (line > source->text && line[-1] != '\n') line--;
-  for (const char *p = line; p < at; p++)
-    if (p[0] == '$' && p[1] == '{') return true;
-  return false;
+// Characters between `at` and the unquoted ${ before it in its line, -1 when there is none: YAML took its brace for a map, or its colon for
+// the end of a name.
+static int bare_variable(const struct config_source *source, const char *at) {
+  int characters = 0;
+  for (const char *p = at; p && p > source->text && p[-1] != '\n'; p--) {
+    if (p[0] == '{' && p[-1] == '$') return characters + 1;
+    characters += (p[-1] & 0xc0) != 0x80;
+  }
+  return -1;
 }
 
 static void report_syntax(struct reading *r) {
@@ -83,8 +84,10 @@ static void report_syntax(struct reading *r) {
   const char *problem = p->problem ? p->problem : "not YAML";
   const char *at = mark_byte(r->source, p->problem_mark);
   int line = mark_line(p->problem_mark), column = mark_column(p->problem_mark);
-  if (is_bare_variable(r->source, at))
-    plan_report_add(r->report, CHECK_ERROR, line, column, NULL, "inside {...} and [...] a ${NAME} needs quotes: write \"${NAME}\"");
+  int variable = bare_variable(r->source, at);
+  if (variable > 0)
+    plan_report_add(r->report, CHECK_ERROR, line, column - variable, NULL,
+                    "quote it: YAML takes a bare ${NAME} apart here; write \"${NAME}\"");
   else if (at && *at == '\t')
     plan_report_add(r->report, CHECK_ERROR, line, column, NULL, "a tab cannot indent: use spaces");
   else if (p->context)

@@ -199,6 +199,30 @@ static void put_column(struct buffer *out, const struct check_column *c) {
   out->length = (size_t)(w.at - out->at);
 }
 
+// Several inputs together: every column of any of them; one that not all have may be null, one with two types is text.
+static void merge_columns(struct draft_node *all, const struct draft_node *input, bool first) {
+  for (size_t i = 0; i < all->column_count; i++) {
+    bool has = false;
+    for (size_t k = 0; k < input->column_count; k++) has |= strcmp(all->columns[i].name, input->columns[k].name) == 0;
+    if (!has) all->columns[i].not_null = false;
+  }
+  for (size_t i = 0; i < input->column_count; i++) {
+    const struct check_column *new = &input->columns[i];
+    struct check_column *old = NULL;
+    for (size_t k = 0; k < all->column_count && !old; k++)
+      if (strcmp(all->columns[k].name, new->name) == 0) old = &all->columns[k];
+    if (old && strcmp(old->type, new->type) != 0) {
+      free(old->type);
+      old->type = memory_text("text");
+    }
+    if (old) old->not_null = old->not_null && new->not_null;
+    if (old) continue;
+    all->columns = memory_resize(all->columns, (all->column_count + 1) * sizeof *all->columns);
+    all->columns[all->column_count++] =
+        (struct check_column){.name = memory_text(new->name), .type = memory_text(new->type), .not_null = new->not_null &&first};
+  }
+}
+
 // A sink learns the columns of its input as the setting `input_columns`: it may have to create its table before the first row.
 static void put_input_columns(struct plan_node *node, const struct draft_node *input) {
   struct buffer all = {0};
@@ -215,6 +239,23 @@ static void put_input_columns(struct plan_node *node, const struct draft_node *i
   buffer_add(&all, at, (size_t)(end - at));
   buffer_free(&node->settings);
   node->settings = all;
+}
+
+static void tell_columns(struct draft *d, size_t index) {
+  struct plan *p = d->plan;
+  bool *inputs = memory_get((p->node_count + 1) * sizeof *inputs);
+  struct draft_node all = {.columns_known = true};
+  bool first = true;
+  find_inputs(d, &p->nodes[index], inputs);
+  for (size_t i = 0; i < p->node_count; i++) {
+    if (!inputs[i]) continue;
+    all.columns_known &= d->nodes[i].columns_known;
+    merge_columns(&all, &d->nodes[i], first);
+    first = false;
+  }
+  if (all.columns_known && !first) put_input_columns(&p->nodes[index], &all);
+  plan_columns_free(all.columns, all.column_count);
+  free(inputs);
 }
 
 static void ask_sink(struct draft *d, size_t index, bool connect, bool notes) {
@@ -283,8 +324,7 @@ static void ask_all(struct draft *d) {
         report_findings(d, i, &first[i], true);
     }
     if (p->nodes[i].section == PLAN_SINK && ordered) {
-      const struct draft_node *input = only_input(d, &p->nodes[i]);
-      if (input && input->columns_known && d->nodes[i].usable) put_input_columns(&p->nodes[i], input);
+      if (d->nodes[i].usable) tell_columns(d, i);
       if (can_ask(d, i)) ask_sink(d, i, false, true);
     }
     check_free(&first[i]);

@@ -38,13 +38,12 @@ static bool is_left_out(struct draft *d, struct config_entry *entry) {
     struct config_entry *one = &entry->value.entries[i];
     if (!one->key || strcmp(one->key, "when") != 0 || one->value.kind != CONFIG_TEXT) continue;
     config_substitute(&d->source, &one->value, d->report);
-    return one->value.length == 0;
+    return one->value.length == 0 && !one->value.broken;
   }
   return false;
 }
 
 static void leave_out(struct draft *d, const struct config_entry *entry) {
-  plan_report_add(d->report, CHECK_NOTE, entry->line, entry->column, NULL, "`%s` is left out: its `when:` is empty here", entry->key);
   d->left_out = memory_resize(d->left_out, (d->left_out_count + 1) * sizeof *d->left_out);
   d->left_out[d->left_out_count++] = memory_text(entry->key);
 }
@@ -203,7 +202,7 @@ static void link_from(struct draft *d, size_t index) {
   const struct config_entry *from = config_find(&d->nodes[index].entry->value, "from");
   if (!from || (node->section != PLAN_SINK && node->section != PLAN_TOPIC)) return;
   size_t errors = plan_report_count(d->report, CHECK_ERROR);
-  if (from->value.kind == CONFIG_TEXT && from->value.length > 0) link_one(d, node, &from->value);
+  if (from->value.kind == CONFIG_TEXT && from->value.length > 0 && !from->value.broken) link_one(d, node, &from->value);
   for (size_t i = 0; i < from->value.count && from->value.kind == CONFIG_LIST; i++)
     if (from->value.entries[i].value.kind == CONFIG_TEXT) link_one(d, node, &from->value.entries[i].value);
   bool given = from->value.kind == CONFIG_LIST ? from->value.count > 0 : from->value.kind == CONFIG_TEXT && from->value.length > 0;

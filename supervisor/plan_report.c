@@ -18,6 +18,7 @@ enum {
 // Control characters, those of Unicode too, could move a terminal's cursor or change what was printed before.
 static void make_harmless(char *text, bool keep_newlines) {
   for (unsigned char *p = (unsigned char *)text; *p; p++) {
+    if (*p == '\t') *p = ' ';
     if ((*p < 0x20 && !(keep_newlines && *p == '\n')) || *p == 0x7f) *p = '?';
     if (*p == 0xc2 && p[1] >= 0x80 && p[1] < 0xa0) p[0] = p[1] = '?';
   }
@@ -124,6 +125,18 @@ void secret_hide(char *text) {
   hide_named(text);
 }
 
+// Bytes that are no UTF-8 become ?: then every character has its column.
+static void make_valid(char *line) {
+  size_t left = strlen(line);
+  for (unsigned char *p = (unsigned char *)line; left > 0;) {
+    size_t bytes = utf8_step(p, left);
+    if (bytes == 0) *p = '?';
+    if (bytes == 0) bytes = 1;
+    p += bytes;
+    left -= bytes;
+  }
+}
+
 // Columns that a character takes: the wide blocks of East Asian scripts and pictures take two.
 static int character_width(const unsigned char *at, size_t bytes) {
   if (bytes < 3) return 1;
@@ -160,6 +173,7 @@ static void print_line(const char *text, const struct plan_message *m, const str
   if (!line) return;
   secret_hide(line);
   make_harmless(line, false);
+  make_valid(line);
   const unsigned char *at = (const unsigned char *)line;
   size_t left = strlen(line);
   struct buffer under = {0};
@@ -186,11 +200,13 @@ static void print_line(const char *text, const struct plan_message *m, const str
   free(line);
 }
 
+// Line 0: the file as a whole.
 static void print_message(const struct plan_message *m, const char *file, const char *text, const struct look *look, struct buffer *out) {
   bool error = m->level == CHECK_ERROR;
-  buffer_print(out, "%s%s:%d:%d:%s %s%s:%s %s\n", look->strong, file, m->line, m->column, look->plain, error ? look->error : look->warning,
-               error ? "error" : "warning", look->plain, m->text);
-  if (text) print_line(text, m, look, out);
+  buffer_print(out, "%s%s:", look->strong, file);
+  if (m->line > 0) buffer_print(out, "%d:%d:", m->line, m->column);
+  buffer_print(out, "%s %s%s:%s %s\n", look->plain, error ? look->error : look->warning, error ? "error" : "warning", look->plain, m->text);
+  if (text && m->line > 0) print_line(text, m, look, out);
   if (m->suggestion) buffer_print(out, "      = did you mean `%s`?\n", m->suggestion);
 }
 

@@ -48,6 +48,13 @@ static const char variables[] =
     "\n"
     "Anchors, aliases, tags and several documents in one file are not part of the language. A name stands once in a map.\n";
 
+static const char closing[] = "\n"
+                              "*Live*: may change while the pipeline runs, without a restart of the worker. A reload that makes use of it "
+                              "is still to come: today SIGHUP\n"
+                              "drains and starts again, whatever changed. *Decides what flows*: with another value the source counts as "
+                              "another one, and stored positions\n"
+                              "do not fit it any more (`weir positions`).\n";
+
 static const char *type_word(const struct setting *s) {
   switch (s->type) {
   case SETTING_TEXT: return "text";
@@ -158,9 +165,7 @@ void reference_print(struct buffer *out) {
   for (size_t i = 0; i < settings_column_type_count; i++) buffer_print(out, "%s`%s`", i ? ", " : "", settings_column_types[i]);
   buffer_text(out, ", each with `not null` where a value must be there.\n");
   buffer_text(out, variables);
-  buffer_text(
-      out, "\n*Live*: a reload changes it without a restart of the worker. *Decides what flows*: with another value the source counts as\n"
-           "another one, and stored positions do not fit it any more (`weir positions`).\n");
+  buffer_text(out, closing);
   for (size_t i = 0; i < settings_table_count; i++) print_table(settings_tables[i], out);
 }
 

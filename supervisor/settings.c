@@ -235,8 +235,10 @@ static bool take_texts(const struct take *t, const struct config_node *node) {
   if (node->count == 0) return complain(t, node, NULL, "needs at least one entry");
   for (size_t i = 0; i < node->count; i++) {
     const struct config_node *one = &node->entries[i].value;
-    if (one->kind != CONFIG_TEXT) fine = complain(t, one, NULL, "is a list of texts: no room for %s", config_kind_name(one->kind));
-    if (one->kind == CONFIG_TEXT) fine &= take_text_type(t, one);
+    if (one->kind != CONFIG_TEXT)
+      fine = complain(t, one, NULL, "is a list of texts: no room for %s", config_kind_name(one->kind));
+    else
+      fine &= !one->broken && take_text_type(t, one);
   }
   return fine;
 }
@@ -288,7 +290,9 @@ static bool take_text_map(const struct take *t, const struct config_node *node) 
     if (strlen(one->key) > LIMIT_NAME && t->setting->type != SETTING_TEXT_MAP && t->setting->type != SETTING_MAPS)
       fine = complain(t, &one->value, NULL, "has a name longer than %d bytes", LIMIT_NAME);
     put_text(t->out, one->key);
-    if (t->setting->type == SETTING_COLUMNS)
+    if (one->value.broken)
+      fine = false;
+    else if (t->setting->type == SETTING_COLUMNS)
       fine &= take_column_type(t, one->key, &one->value);
     else if (t->setting->type == SETTING_SQL_MAP && !one->value.text[0])
       fine = complain(t, &one->value, NULL, "`%s` needs an expression", one->key);
@@ -326,6 +330,7 @@ static bool take_section(const struct take *t, const struct config_node *node) {
 
 static bool take_value(const struct take *t, const struct config_node *node) {
   bool scalar = node->kind == CONFIG_TEXT;
+  if (node->broken) return false;
   switch (t->setting->type) {
   case SETTING_TEXT:
   case SETTING_CHOICE:

@@ -327,6 +327,12 @@ static const struct setting table_rows[] = {
      .choices = "none|add",
      .otherwise = "none",
      .help = "add: a new field becomes a new nullable column; none: it is counted and told once."},
+    {.name = "emptied",
+     .type = SETTING_CHOICE,
+     .choices = "stop|go_on",
+     .otherwise = "stop",
+     .help = "A table that is empty though rows were stored in it: stop and spell the choices out, or go_on where rows are taken out on "
+             "purpose."},
     {.name = "rows",
      .type = SETTING_INT,
      .least = 1,
