@@ -124,7 +124,8 @@ bool value_time(const char *text) {
 }
 
 bool value_choice(const char *text, const char *choices) {
-  size_t length = strlen(text);
+  size_t length = strcspn(text, "|");
+  if (text[length]) return false;
   for (const char *p = choices; p; p = strchr(p, '|'), p = p ? p + 1 : NULL)
     if (strncmp(p, text, length) == 0 && (p[length] == '|' || !p[length]) && length > 0) return true;
   return false;
