@@ -1,0 +1,200 @@
+// The output side: opening the columns, and writing rows. The checks are in checks.c.
+#include "workers/sql/rows.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "workers/sql/discover.h"
+#include "workers/sql/input_table.h"
+#include "workers/sql/values.h"
+
+static char *setting_name(const char *map, const char *key) {
+  return memory_print("%s.%s", map, key);
+}
+
+static bool check_name(struct sql_engine *engine, size_t column, struct sql_problems *problems) {
+  const char *name = engine->output.columns[column].name;
+  size_t length = strlen(name);
+  if (length == 0 || length > LIMIT_NAME) {
+    sql_problem_add(problems, false, "sql", -1, NULL, "column %zu needs a name of 1 to %d bytes: write AS name", column + 1, LIMIT_NAME);
+    return false;
+  }
+  for (size_t i = 0; i < column; i++) {
+    if (strcasecmp(engine->output.columns[i].name, name) != 0) continue;
+    sql_problem_add(problems, false, "sql", -1, NULL, "two columns are named \"%s\": give one another name with AS", name);
+    return false;
+  }
+  if (strchr(name, '('))
+    sql_problem_add(problems, true, "sql", -1, NULL, "the column \"%s\" has no name of its own: give it one with AS", name);
+  return true;
+}
+
+static bool names_open(struct sql_engine *engine, struct sql_problems *problems) {
+  struct output *output = &engine->output;
+  bool good = true;
+  output->count = (size_t)sqlite3_column_count(engine->statement);
+  output->columns = memory_get(output->count * sizeof *output->columns);
+  output->written = memory_get(output->count * sizeof *output->written);
+  for (size_t i = 0; i < output->count; i++) {
+    const char *name = sqlite3_column_name(engine->statement, (int)i);
+    output->columns[i].name = memory_text(name ? name : "");
+    output->columns[i].statement_column = (int)i;
+    good &= check_name(engine, i, problems);
+  }
+  return good;
+}
+
+static struct output_column *column_find(struct output *output, const char *name) {
+  for (size_t i = 0; i < output->count; i++)
+    if (strcasecmp(output->columns[i].name, name) == 0) return &output->columns[i];
+  return NULL;
+}
+
+const char *const *sql_output_names(const struct output *output) {
+  const char **names = memory_get(output->count * sizeof *names);
+  for (size_t i = 0; i < output->count; i++) names[i] = output->columns[i].name;
+  return names;
+}
+
+static bool rule_open(struct sql_engine *engine, const char *name, struct job_value value, struct sql_problems *problems,
+                      struct output_column **column) {
+  static const char *const types[] = {"text", "int", "bigint", "double", "boolean", "timestamp", "date", "json", "bytes"};
+  char *text = job_value_text(value), *setting = setting_name("columns", name);
+  bool good = true;
+  *column = column_find(&engine->output, name);
+  if (!*column) {
+    const char *const *names = sql_output_names(&engine->output);
+    sql_problem_add(problems, false, setting, -1, sql_nearest(name, names, engine->output.count), "the SQL gives no column \"%s\"", name);
+    free((void *)(uintptr_t)names);
+    good = false;
+  }
+  struct column_rule rule;
+  if (!column_rule_parse(text ? text : "", &rule)) {
+    sql_problem_add(
+        problems, false, setting, 0, sql_nearest(text ? text : "", types, sizeof types / sizeof *types),
+        "\"%s\" is no type: write text, int, bigint, double, boolean, timestamp, date, json or bytes, and \"not null\" behind it",
+        text ? text : "");
+    good = false;
+  }
+  if (good) (*column)->rule = rule;
+  free(text);
+  free(setting);
+  return good;
+}
+
+// `columns:` gives types; where it names every column, it gives their order too.
+static bool rules_open(struct sql_engine *engine, struct job_value columns, struct sql_problems *problems) {
+  struct output *output = &engine->output;
+  struct output_column *ordered = memory_get(output->count * sizeof *ordered), *column;
+  struct job_walk walk = job_walk_start(columns);
+  struct job_value value;
+  char *name;
+  size_t named = 0;
+  bool good = true;
+  while (job_walk_next(&walk, &name, &value)) {
+    good &= rule_open(engine, name ? name : "", value, problems, &column);
+    // The settings hold each name once, but two that differ in case only would mean the same column.
+    if (column && named < output->count) ordered[named] = *column;
+    named += column != NULL;
+    free(name);
+  }
+  if (good && named == output->count) memcpy(output->columns, ordered, output->count * sizeof *ordered);
+  free(ordered);
+  return good;
+}
+
+static void encode_names(struct output *output) {
+  struct msgpack_writer head = {.at = output->head, .end = output->head + sizeof output->head};
+  msgpack_write_map(&head, (uint32_t)output->count);
+  output->head_size = (uint32_t)(head.at - output->head);
+  for (size_t i = 0; i < output->count; i++) {
+    struct output_column *c = &output->columns[i];
+    struct msgpack_writer key = {.at = c->key, .end = c->key + sizeof c->key};
+    msgpack_write_cstring(&key, c->name);
+    c->key_size = (uint32_t)(key.at - c->key);
+  }
+}
+
+bool sql_output_open(struct sql_engine *engine, const struct sql_spec *spec, struct sql_problems *problems) {
+  bool good = names_open(engine, problems);
+  if (job_has(spec->columns)) good &= rules_open(engine, spec->columns, problems);
+  encode_names(&engine->output);
+  return good;
+}
+
+void sql_output_free(struct sql_engine *engine) {
+  struct output *output = &engine->output;
+  sqlite3_finalize(output->check_statement);
+  for (size_t i = 0; i < output->count; i++) free(output->columns[i].name);
+  for (size_t i = 0; i < output->check_count; i++) free(output->checks[i]);
+  free(output->columns);
+  free(output->written);
+  free(output->checks);
+  free(output->check_reads);
+  cell_tools_free(&output->tools);
+  *output = (struct output){0};
+}
+
+void sql_failure_set(struct sql_engine *engine, int code, struct sql_failure *failure) {
+  char *reason = engine->failure;
+  size_t room = sizeof engine->failure;
+  *failure = (struct sql_failure){.reason = reason, .code = "limit", .column = ""};
+  if (engine->timed_out) {
+    snprintf(reason, room, "the record took longer than %llu ms (setting timeout)", (unsigned long long)engine->timeout_ms);
+  } else if (code == SQLITE_NOMEM) {
+    snprintf(reason, room, "the record needed more than %llu bytes of memory (setting memory)", (unsigned long long)engine->memory_bytes);
+  } else if (code == SQLITE_TOOBIG) {
+    snprintf(reason, room, "a value is larger than %d bytes", LIMIT_RECORD);
+  } else {
+    snprintf(reason, room, "%s", sqlite3_errmsg(engine->db));
+    failure->code = "sql";
+  }
+  engine->timed_out = false;
+}
+
+static enum sql_row row_bad(struct output *output, const struct output_column *column, struct sql_failure *failure) {
+  snprintf(output->reason, sizeof output->reason, "column %s: %s", column->name, output->why);
+  *failure = (struct sql_failure){.reason = output->reason, .code = "cast", .column = column->name};
+  return SQL_ROW_BAD;
+}
+
+static inline struct field_span copied_span(struct sql_engine *engine, const struct copy_source *copy) {
+  if (copy->from == COPY_INPUT) return field_index_get(&engine->input, copy->column);
+  return sql_each_copy(engine, copy->each, copy->column);
+}
+
+// One value of the row. False: the cast failed.
+static bool value_write(struct sql_engine *engine, const struct output_column *column, struct msgpack_writer *w) {
+  struct output *output = &engine->output;
+  struct cell cell = {.value = {.type = MSGPACK_NIL}};
+  bool plain = column->rule.type == COLUMN_ANY && !column->rule.not_null;
+  if (column->copy.from != COPY_NOT) {
+    struct field_span span = copied_span(engine, &column->copy);
+    if (plain && span.at) {
+      msgpack_write_raw(w, span.at, (size_t)(span.end - span.at));
+      return true;
+    }
+    // The index has stepped over every value, so its head can be read.
+    if (span.at) (void)cell_of(span.at, span.end, &cell);
+  } else {
+    sql_value_take(&output->tools, sqlite3_column_value(engine->statement, column->statement_column), &cell);
+  }
+  if (!plain && !cell_cast(&output->tools, &column->rule, &cell, output->why, sizeof output->why)) return false;
+  cell_write(&cell, w);
+  return true;
+}
+
+enum sql_row sql_output_row(struct sql_engine *engine, struct msgpack_writer *w, struct sql_failure *failure) {
+  struct output *output = &engine->output;
+  msgpack_write_raw(w, output->head, output->head_size);
+  for (size_t i = 0; i < output->count; i++) {
+    const struct output_column *column = &output->columns[i];
+    msgpack_write_raw(w, column->key, column->key_size);
+    output->written[i].at = w->at;
+    if (!value_write(engine, column, w)) return row_bad(output, column, failure);
+    output->written[i].end = w->at;
+  }
+  return w->overflow ? SQL_ROW_NO_ROOM : SQL_ROW_GOOD;
+}
