@@ -120,9 +120,10 @@ bool json_to_msgpack_at(struct json_parser *p, const char *text, size_t length, 
 
 // Frames of the document what `path` names.
 static bool find_value(const struct json_parser *p, const char *path, const uint8_t **at, const uint8_t **end, struct error *e) {
+  if (p->document.length == 0) return false;
   *at = p->document.at;
   *end = p->document.at + p->document.length;
-  if (*path == '\0') return p->document.length > 0;
+  if (*path == '\0') return true;
   struct msgpack_path *compiled = msgpack_path_new(path, e);
   if (!compiled) return false;
   bool found = msgpack_path_find(compiled, *at, *end, at, end);

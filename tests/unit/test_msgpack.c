@@ -32,7 +32,7 @@ static void check_same(const uint8_t **at, const uint8_t *end, const msgpack_obj
 
 static void check_ext(const struct msgpack_value *v, const msgpack_object *o) {
   if (v->type == MSGPACK_TIMESTAMP) {
-    msgpack_timestamp t;
+    msgpack_timestamp t = {0};
     assert_true(msgpack_object_to_timestamp(o, &t));
     assert_int_equal(v->micros, t.tv_sec * 1000000 + t.tv_nsec / 1000);
     return;
@@ -372,7 +372,7 @@ static void overflow_is_said_and_never_written_over(void **state) {
 
 static void finds_by_key(void **state) {
   (void)state;
-  uint8_t memory[256];
+  uint8_t memory[256] = {0};
   struct msgpack_writer w = {memory, memory + sizeof memory, false};
   msgpack_write_map(&w, 5);
   msgpack_write_cstring(&w, "a"), msgpack_write_int(&w, 1);
@@ -394,7 +394,7 @@ static void finds_by_key(void **state) {
 
 // The value at a path in {"a":{"b":[{"c":7}]},"x.y":8,"q\"[":9,"":10}, or -1.
 static int64_t value_at(const char *text) {
-  uint8_t memory[256];
+  uint8_t memory[256] = {0};
   struct msgpack_writer w = {memory, memory + sizeof memory, false};
   msgpack_write_map(&w, 4);
   msgpack_write_cstring(&w, "a"), msgpack_write_map(&w, 1), msgpack_write_cstring(&w, "b"), msgpack_write_array(&w, 2);
