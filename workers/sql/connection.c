@@ -203,6 +203,9 @@ static int guard_function(struct sql_engine *engine, const char *name) {
 
 static int guard_read(struct sql_engine *engine, const char *table, const char *column) {
   static const char *const helpers[] = {"each", "json_each", "json_tree"};
+  // A table of which no column is read: it may be a name that the SQL gave to a subquery. Tables of SQLite that exist by themselves are
+  // either connected already or cannot be, because their declaration would not pass this guard.
+  if (column && column[0] == '\0' && sqlite3_strnicmp(table, "sqlite_", 7) != 0) return SQLITE_OK;
   bool stream = engine->stream_name && sqlite3_stricmp(table, engine->stream_name) == 0;
   if (!stream && !NAME_IN(table, helpers)) return refuse(engine, "the table \"%s\" is not allowed here", table);
   if (column && strcmp(column, SQL_STAR_COLUMN) == 0)

@@ -139,7 +139,8 @@ static bool try_column(struct discovery *d, struct sql_table_columns *columns, c
   struct error e = {0};
   char before[sizeof d->message];
   if (columns->names.count >= LIMIT_FIELDS || field_names_find(&columns->names, name) >= 0) return false;
-  if (!field_names_add(&columns->names, name, &e)) return false;
+  const char *path = columns == &engine->each_columns ? sql_each_path(name) : name;
+  if (!field_names_add(&columns->names, name, path, &e)) return false;
   memcpy(before, d->message, sizeof before);
   if (declare(engine, columns) == SQLITE_OK && (prepare(d) == SQLITE_OK || strcmp(before, d->message) != 0)) return true;
   memcpy(d->message, before, sizeof before);
@@ -172,6 +173,9 @@ static void report(struct discovery *d, const char *name) {
     sql_problem_add(d->problems, false, "sql", offset, NULL, "%s", engine->refused);
   else if (behind(d->message, "ambiguous column name: "))
     sql_problem_add(d->problems, false, "sql", offset, NULL, "%s (write the table's name in front)", d->message);
+  else if (name && strchr(name, '.'))
+    sql_problem_add(d->problems, false, "sql", offset, NULL, "%s (a path below a field is written in double quotes: e.\"a.b[0].c\")",
+                    d->message);
   else
     sql_problem_add(d->problems, false, "sql", offset, NULL, "%s", d->message);
 }

@@ -272,6 +272,13 @@ static const sqlite3_module each_module = {
     .xRowid = each_rowid,
 };
 
+const char *sql_each_path(const char *name) {
+  static const char value[] = "value";
+  if (strncmp(name, value, sizeof value - 1) != 0) return name;
+  const char *rest = name + sizeof value - 1;
+  return *rest == '[' ? rest : *rest == '.' ? rest + 1 : name;
+}
+
 int sql_each_declare(struct sql_engine *engine) {
   return sqlite3_create_module_v2(engine->db, "each", &each_module, engine, NULL);
 }

@@ -67,13 +67,13 @@ static int32_t key_add(struct field_names *names, char *text) {
   return (int32_t)names->key_count - 1;
 }
 
-bool field_names_add(struct field_names *names, const char *name, struct error *e) {
-  struct msgpack_path *whole = msgpack_path_new(name, e);
+bool field_names_add(struct field_names *names, const char *name, const char *path, struct error *e) {
+  struct msgpack_path *whole = msgpack_path_new(path, e);
   if (!whole) return false;
   struct field_column column = {.name = memory_text(name), .slot = FIELD_NONE, .path = whole};
-  if (name[0] != '[') {
+  if (path[0] != '[') {
     const char *rest;
-    column.slot = key_add(names, split_first_key(name, &rest));
+    column.slot = key_add(names, split_first_key(path, &rest));
     msgpack_path_free(whole);
     // The rest of a path that is well formed is well formed, so only the end of the text gives no path.
     column.path = *rest ? msgpack_path_new(rest, e) : NULL;

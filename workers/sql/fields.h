@@ -58,8 +58,8 @@ struct field_index {
   struct field_guess guess[FIELD_PREDICTED];
 };
 
-// Adds a column. False: the name is not a path (e set), nothing is added.
-bool field_names_add(struct field_names *names, const char *name, struct error *e);
+// Adds a column `name` whose values are found by `path`. False: that is not a path (e set), nothing is added.
+bool field_names_add(struct field_names *names, const char *name, const char *path, struct error *e);
 // Position of a column, ASCII letters compared without case as SQLite does; -1: absent.
 int field_names_find(const struct field_names *names, const char *name);
 void field_names_free(struct field_names *names);

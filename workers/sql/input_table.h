@@ -5,6 +5,8 @@
 // Registers the input under its name, or again after a column has been added; no statement may be prepared then. SQLite's code.
 int sql_input_declare(struct sql_engine *engine, const char *name);
 int sql_each_declare(struct sql_engine *engine);
+// The path, from the element, that a column of each() means: "value[0]" is "[0]", "value.a" and "a" are "a".
+const char *sql_each_path(const char *name);
 // Frees the cursors that were kept.
 void sql_input_free(struct sql_engine *engine);
 void sql_each_free(struct sql_engine *engine);

@@ -145,7 +145,7 @@ static bool refuse_by_plan(const struct judge *j, struct buffer *why) {
   if (plan.distinct)
     buffer_text(why, "DISTINCT would see one record at a time: it has no meaning over the stream");
   else if (plan.group)
-    buffer_text(why, "GROUP BY would see one record at a time; group inside a record with (SELECT ... FROM each(e.items) GROUP BY ...)");
+    buffer_text(why, "GROUP BY would see one record at a time; group inside a record with (SELECT ... FROM each(e.items) i GROUP BY ...)");
   else if (plan.outer)
     buffer_text(why, "an outer join that keeps rows of its other side would give them again with every record");
   return plan.distinct || plan.group || plan.outer;
