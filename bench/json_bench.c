@@ -29,12 +29,12 @@ static _Noreturn void fail(const struct error *e) {
 
 // Records that differ, so that the branch predictor cannot learn one by heart.
 static size_t make_record(char *out, unsigned i) {
-  static const char note[] = "the quick brown fox jumps over the lazy dog";
+  static const char note[] = "the quick brown fox jumps over the lazy dog and runs away, far";
   int length = snprintf(out, SLOT,
                         "{\"id\":%" PRIu64 ",\"user_id\":%u,\"name\":\"user-%u\",\"email\":\"user-%u@example.com\",\"amount\":%u.%02u,"
                         "\"ts\":\"2026-11-21T00:%02u:%02u.%03uZ\",\"note\":\"%.*s\"}",
                         1000000007u * (uint64_t)(i + 1), i * 7919 % 2000000000, i % 100000, i % 100000, i % 9973, i % 100, i / 60 % 60,
-                        i % 60, i % 1000, (int)(34 + i % 8), note);
+                        i % 60, i % 1000, (int)(52 + i % 10), note);
   return (size_t)length;
 }
 

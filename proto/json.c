@@ -4,6 +4,7 @@
 // document before its first record flows, and paths mean the same in JSON and in msgpack.
 #include "proto/json.h"
 
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -40,29 +41,34 @@ void json_parser_free(struct json_parser *p) {
 }
 
 void json_parser_trim(struct json_parser *p) {
-  if (json_shim_memory(p->shim) > TRIM_ABOVE) {
+  size_t shim = json_shim_memory(p->shim), scratch = p->scratch.room, document = p->records_left == 0 ? p->document.room : 0;
+  if (shim > TRIM_ABOVE) {
     json_shim_free(p->shim);
     p->shim = json_shim_new();
   }
-  if (p->scratch.room > TRIM_ABOVE) buffer_free(&p->scratch);
-  if (p->records_left == 0 && p->document.room > TRIM_ABOVE) json_records_close(p);
+  if (scratch > TRIM_ABOVE) buffer_free(&p->scratch);
+  if (document > TRIM_ABOVE) json_records_close(p);
+  // The C library keeps what is freed for the next one who asks; a process that waits for its next poll has nobody asking.
+  if (shim + scratch + document > TRIM_ABOVE) malloc_trim(0);
 }
 
 uint64_t json_parser_odd_numbers(const struct json_parser *p) {
   return p->odd;
 }
 
+static bool too_large(size_t size, size_t limit, struct error *e) {
+  error_set(e, ERROR_DATA, "too-large", "%zu bytes, at most %zu fit", size, limit);
+  return false;
+}
+
 // Says where and why the document was refused. The fast parser knows only that it was.
 static bool report_flaw(const char *text, size_t length, unsigned depth, struct error *e) {
   struct json_flaw flaw;
-  if (json_scan(text, length, depth, &flaw)) {
-    if (length > UINT32_MAX / 4)
-      error_set(e, ERROR_DATA, "too-large", "a JSON document of %zu bytes", length);
-    else
-      error_set(e, ERROR_FAULT, "json", "the two readings of a JSON document of %zu bytes disagree", length);
-  } else {
+  if (length > JSON_SHIM_LONGEST) return too_large(length, JSON_SHIM_LONGEST, e);
+  if (json_scan(text, length, depth, &flaw))
+    error_set(e, ERROR_FAULT, "json", "the two readings of a JSON document of %zu bytes disagree", length);
+  else
     error_set(e, ERROR_DATA, flaw.too_deep ? "too-deep" : "json", "broken JSON: %s at byte %zu", flaw.what, flaw.offset);
-  }
   return false;
 }
 
@@ -70,11 +76,6 @@ static const char *behind_mark(const char *text, size_t *length) {
   if (*length < 3 || memcmp(text, "\xef\xbb\xbf", 3) != 0) return text;
   *length -= 3;
   return text + 3;
-}
-
-static bool too_large(size_t size, size_t limit, struct error *e) {
-  error_set(e, ERROR_DATA, "too-large", "%zu bytes of msgpack, at most %zu fit", size, limit);
-  return false;
 }
 
 // The document's msgpack at the end of `out`, whose length stays.

@@ -18,6 +18,9 @@ enum json_shim_result { JSON_SHIM_DONE, JSON_SHIM_BROKEN, JSON_SHIM_TOO_DEEP };
 struct json_shim *json_shim_new(void);
 void json_shim_free(struct json_shim *s);
 
+// Bytes of the longest text that is looked at.
+#define JSON_SHIM_LONGEST ((size_t)1 << 30)
+
 // First half: finds the places where something begins, checks UTF-8 and that strings end. On success *most is the number of bytes that the
 // second half may touch at its target (more than it will use): it is given that room and checks no bound.
 bool json_shim_index(struct json_shim *s, const char *text, size_t length, size_t *most);

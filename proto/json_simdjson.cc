@@ -37,7 +37,6 @@ using indexer = simdjson::internal::dom_parser_implementation;
 
 constexpr size_t COPY_SLACK = 64;
 constexpr size_t SMALLEST_CAPACITY = 4096;
-constexpr size_t LONGEST_TEXT = size_t(1) << 30;
 constexpr uint32_t FEW_KEYS = 32;
 
 // Where a key was written, and a hash of its text.
@@ -630,9 +629,9 @@ void json_shim_free(json_shim *s) {
 }
 
 bool json_shim_index(json_shim *s, const char *text, size_t length, size_t *most) {
-  if (length > LONGEST_TEXT) return false;
+  if (length > JSON_SHIM_LONGEST) return false;
   if (!s->index || s->index->capacity() < length) {
-    size_t capacity = std::max(length, SMALLEST_CAPACITY);
+    size_t capacity = std::max(length + length / 4, SMALLEST_CAPACITY);
     s->index.reset();
     // The depth is for simdjson's own second half, which is not used.
     auto problem = simdjson::get_active_implementation()->create_dom_parser_implementation(capacity, 1, s->index);
