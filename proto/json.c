@@ -119,31 +119,30 @@ bool json_to_msgpack_at(struct json_parser *p, const char *text, size_t length, 
   return true;
 }
 
-// Frames of the document what `path` names.
-static bool find_value(const struct json_parser *p, const char *path, const uint8_t **at, const uint8_t **end, struct error *e) {
-  if (p->document.length == 0) return false;
-  *at = p->document.at;
-  *end = p->document.at + p->document.length;
-  if (*path == '\0') return true;
+// Where in the document the value that `path` names begins; NULL when it is absent.
+static const uint8_t *find_value(const struct json_parser *p, const char *path, struct error *e) {
+  const uint8_t *at = p->document.at;
+  if (p->document.length == 0) return NULL;
+  if (*path == '\0') return at;
   struct msgpack_path *compiled = msgpack_path_new(path, e);
-  if (!compiled) return false;
-  bool found = msgpack_path_find(compiled, *at, *end, at, end);
+  if (!compiled) return NULL;
+  bool found = msgpack_path_start(compiled, at, at + p->document.length, &at);
   msgpack_path_free(compiled);
-  return found;
+  return found ? at : NULL;
 }
 
 // Stands before the first record: each element of an array, or the one object.
 static bool start_records(struct json_parser *p, const char *path, struct error *e) {
-  const uint8_t *at, *end;
   struct msgpack_value value;
   error_clear(e);
-  if (!find_value(p, path, &at, &end, e)) {
+  const uint8_t *at = find_value(p, path, e);
+  if (!at) {
     if (!error_is_set(e)) error_set(e, ERROR_DATA, "no-records", "the document has nothing at \"%s\", where its records should be", path);
     return false;
   }
   p->record = at;
-  p->record_end = end;
-  if (!msgpack_read(&at, end, &value) || (value.type != MSGPACK_ARRAY && value.type != MSGPACK_MAP)) {
+  p->record_end = p->document.at + p->document.length;
+  if (!msgpack_read(&at, p->record_end, &value) || (value.type != MSGPACK_ARRAY && value.type != MSGPACK_MAP)) {
     error_set(e, ERROR_DATA, "no-records", "what the document has at \"%s\" is neither an array nor an object", path);
     return false;
   }
@@ -185,9 +184,9 @@ int json_records_next(struct json_parser *p, struct buffer *out, struct error *e
 }
 
 bool json_document_value(struct json_parser *p, const char *path, struct buffer *out) {
-  const uint8_t *at, *end;
   struct error ignored = {0};
-  if (!find_value(p, path, &at, &end, &ignored)) return false;
+  const uint8_t *at = find_value(p, path, &ignored), *end = at;
+  if (!at || !msgpack_skip_deep(&end, p->document.at + p->document.length, MSGPACK_DEPTH_MOST)) return false;
   buffer_add(out, at, (size_t)(end - at));
   return true;
 }

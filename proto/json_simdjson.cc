@@ -223,8 +223,11 @@ inline uint8_t *put_long(const uint8_t *from, size_t length, uint8_t *out) {
 // The string whose opening quote stands at `quote`, with the next token at `next`.
 HOT uint8_t *put_string(const uint8_t *quote, const uint8_t *next, uint8_t *out) {
   const uint8_t *from = quote + 1, *close = next - 1;
-  while (__builtin_expect(is_space(*close), 0)) close--;
-  if (__builtin_expect(*close != '"' || close < from, 0)) return nullptr;
+  if (__builtin_expect(*close != '"', 0)) {
+    while (is_space(*close)) close--;
+    if (*close != '"') return nullptr;
+  }
+  if (__builtin_expect(close < from, 0)) return nullptr;
   auto length = static_cast<size_t>(close - from);
   if (length > 31) return put_long(from, length, out);
   *out = static_cast<uint8_t>(MSGPACK_B_FIXTEXT | length);

@@ -186,17 +186,43 @@ static void walk_start(struct walk *walk) {
 }
 
 // Bytes of a value whose first byte says all about its size; 0 where more has to be looked at.
-static inline size_t plain_size(uint8_t first) {
-  static const uint8_t sizes[] = {
-      [MSGPACK_B_NIL - MSGPACK_B_NIL] = 1,     [MSGPACK_B_FALSE - MSGPACK_B_NIL] = 1,   [MSGPACK_B_TRUE - MSGPACK_B_NIL] = 1,
-      [MSGPACK_B_FLOAT32 - MSGPACK_B_NIL] = 5, [MSGPACK_B_FLOAT64 - MSGPACK_B_NIL] = 9, [MSGPACK_B_UINT8 - MSGPACK_B_NIL] = 2,
-      [MSGPACK_B_UINT16 - MSGPACK_B_NIL] = 3,  [MSGPACK_B_UINT32 - MSGPACK_B_NIL] = 5,  [MSGPACK_B_UINT64 - MSGPACK_B_NIL] = 9,
-      [MSGPACK_B_INT8 - MSGPACK_B_NIL] = 2,    [MSGPACK_B_INT16 - MSGPACK_B_NIL] = 3,   [MSGPACK_B_INT32 - MSGPACK_B_NIL] = 5,
-      [MSGPACK_B_INT64 - MSGPACK_B_NIL] = 9,   [MSGPACK_B_MAP32 - MSGPACK_B_NIL] = 0,
-  };
-  if (first < MSGPACK_B_FIXMAP || first >= MSGPACK_B_FIXNEGATIVE) return 1;
-  if (first < MSGPACK_B_FIXTEXT) return 0;
-  return first < MSGPACK_B_NIL ? 1 + (size_t)(first - MSGPACK_B_FIXTEXT) : sizes[first - MSGPACK_B_NIL];
+#define EIGHT(n) n, n, n, n, n, n, n, n
+#define TEXTS(n) n, (n) + 1, (n) + 2, (n) + 3, (n) + 4, (n) + 5, (n) + 6, (n) + 7
+static const uint8_t plain_sizes[256] = {
+    // 0x00: small numbers
+    EIGHT(1), EIGHT(1), EIGHT(1), EIGHT(1), EIGHT(1), EIGHT(1), EIGHT(1), EIGHT(1), EIGHT(1), EIGHT(1), EIGHT(1), EIGHT(1), EIGHT(1),
+    EIGHT(1), EIGHT(1), EIGHT(1),
+    // 0x80: small maps and arrays
+    EIGHT(0), EIGHT(0), EIGHT(0), EIGHT(0),
+    // 0xa0: short texts
+    TEXTS(1), TEXTS(9), TEXTS(17), TEXTS(25),
+    // 0xc0: nil, never, false, true, bin, ext
+    1, 0, 1, 1, 0, 0, 0, 0, 0, 0,
+    // 0xca: float32, float64, uint8 to uint64, int8 to int64
+    5, 9, 2, 3, 5, 9, 2, 3, 5, 9,
+    // 0xd4: fixext, texts, arrays, maps
+    0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+    // 0xe0: small negative numbers
+    EIGHT(1), EIGHT(1), EIGHT(1), EIGHT(1)};
+#undef EIGHT
+#undef TEXTS
+
+// No container has that many elements.
+static const uint64_t SCALAR = UINT64_MAX;
+
+// Steps over one scalar, or over a container's head: then *elements is what it holds, keys and values of a map both counted.
+static inline bool skip_head(const uint8_t **at, const uint8_t *end, uint64_t *elements) {
+  uint8_t first = **at;
+  if (first < MSGPACK_B_FIXTEXT) {
+    *elements = first < MSGPACK_B_FIXARRAY ? (first & 0x0fu) * 2 : first & 0x0fu;
+    (*at)++;
+    return true;
+  }
+  struct msgpack_value value;
+  if (!msgpack_read(at, end, &value)) return false;
+  bool container = value.type == MSGPACK_ARRAY || value.type == MSGPACK_MAP;
+  *elements = container ? (uint64_t)value.length * (value.type == MSGPACK_MAP ? 2 : 1) : SCALAR;
+  return true;
 }
 
 bool msgpack_skip_deep(const uint8_t **at, const uint8_t *end, unsigned depth) {
@@ -206,28 +232,28 @@ bool msgpack_skip_deep(const uint8_t **at, const uint8_t *end, unsigned depth) {
   const uint8_t *p = *at;
   if (depth > MSGPACK_DEPTH_MOST) depth = MSGPACK_DEPTH_MOST;
   for (;;) {
-    while (left == 0) {
-      if (level == 0) {
-        *at = p;
-        return true;
-      }
-      left = outer[--level];
-    }
-    left--;
-    if (p >= end) return false;
-    size_t size = plain_size(*p);
-    if (size > 0) {
+    for (; left > 0; left--) {
+      if (p >= end) return false;
+      size_t size = plain_sizes[*p];
+      if (size == 0) break;
       if ((size_t)(end - p) < size) return false;
       p += size;
+    }
+    if (left == 0) {
+      if (level == 0) break;
+      left = outer[--level];
       continue;
     }
-    struct msgpack_value value;
-    if (!msgpack_read(&p, end, &value)) return false;
-    if (value.type != MSGPACK_ARRAY && value.type != MSGPACK_MAP) continue;
+    left--;
+    uint64_t elements;
+    if (!skip_head(&p, end, &elements)) return false;
+    if (elements == SCALAR) continue;
     if (level == depth) return false;
     outer[level++] = left;
-    left = (uint64_t)value.length * (value.type == MSGPACK_MAP ? 2 : 1);
+    left = elements;
   }
+  *at = p;
+  return true;
 }
 
 bool msgpack_skip(const uint8_t **at, const uint8_t *end) {
@@ -250,6 +276,15 @@ bool msgpack_valid(const uint8_t *at, const uint8_t *end) {
   return at == end;
 }
 
+// Steps over a key. In msgpack by others it may be a container: then over the whole of it.
+static bool skip_key(const uint8_t **at, const uint8_t *end, struct msgpack_value *key) {
+  const uint8_t *start = *at;
+  if (!msgpack_read(at, end, key)) return false;
+  if (key->type != MSGPACK_ARRAY && key->type != MSGPACK_MAP) return true;
+  *at = start;
+  return msgpack_skip_deep(at, end, MSGPACK_DEPTH_MOST);
+}
+
 bool msgpack_find(const uint8_t *map, const uint8_t *end, const char *key, size_t key_length, const uint8_t **found,
                   const uint8_t **found_end) {
   const uint8_t *at = map;
@@ -257,11 +292,7 @@ bool msgpack_find(const uint8_t *map, const uint8_t *end, const char *key, size_
   bool seen = false;
   if (!msgpack_read(&at, end, &head) || head.type != MSGPACK_MAP) return false;
   for (uint32_t i = 0; i < head.length; i++) {
-    const uint8_t *name_at = at;
-    if (!msgpack_read(&at, end, &name)) return false;
-    // A key may be a container in msgpack by others: step over the whole of it.
-    if ((name.type == MSGPACK_ARRAY || name.type == MSGPACK_MAP) && (at = name_at, !msgpack_skip_deep(&at, end, MSGPACK_DEPTH_MOST)))
-      return false;
+    if (!skip_key(&at, end, &name)) return false;
     const uint8_t *value = at;
     if (!msgpack_skip_deep(&at, end, MSGPACK_DEPTH_MOST)) return false;
     if (name.type == MSGPACK_TEXT && name.length == key_length && memcmp(name.bytes, key, key_length) == 0) {

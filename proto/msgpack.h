@@ -64,6 +64,9 @@ void msgpack_path_free(struct msgpack_path *path);
 bool msgpack_path_find(const struct msgpack_path *path, const uint8_t *at, const uint8_t *end, const uint8_t **found,
                        const uint8_t **found_end);
 
+// Only where the value begins, without stepping over it: for large documents whose keys are texts that do not repeat (as JSON gives them).
+bool msgpack_path_start(const struct msgpack_path *path, const uint8_t *at, const uint8_t *end, const uint8_t **start);
+
 // Writer into fixed memory: what does not fit is dropped and `overflow` is set; check it once at the end.
 struct msgpack_writer {
   uint8_t *at, *end;

@@ -106,12 +106,18 @@ void msgpack_path_free(struct msgpack_path *path) {
   free(path);
 }
 
-// Element `index` of the array at `at`.
-static bool find_index(const uint8_t *at, const uint8_t *end, uint32_t index, const uint8_t **found, const uint8_t **found_end) {
+// The first byte of element `index` of the array at `at`.
+static bool start_of_index(const uint8_t *at, const uint8_t *end, uint32_t index, const uint8_t **start) {
   struct msgpack_value head;
   if (!msgpack_read(&at, end, &head) || head.type != MSGPACK_ARRAY || index >= head.length) return false;
   for (uint32_t i = 0; i < index; i++)
     if (!msgpack_skip_deep(&at, end, MSGPACK_DEPTH_MOST)) return false;
+  *start = at;
+  return true;
+}
+
+static bool find_index(const uint8_t *at, const uint8_t *end, uint32_t index, const uint8_t **found, const uint8_t **found_end) {
+  if (!start_of_index(at, end, index, &at)) return false;
   *found = at;
   if (!msgpack_skip_deep(&at, end, MSGPACK_DEPTH_MOST)) return false;
   *found_end = at;
@@ -128,5 +134,31 @@ bool msgpack_path_find(const struct msgpack_path *path, const uint8_t *at, const
   }
   *found = at;
   *found_end = end;
+  return true;
+}
+
+// The first byte of the first value with that key.
+static bool start_of_key(const uint8_t *at, const uint8_t *end, const char *key, uint32_t key_length, const uint8_t **start) {
+  struct msgpack_value head, name;
+  if (!msgpack_read(&at, end, &head) || head.type != MSGPACK_MAP) return false;
+  for (uint32_t i = 0; i < head.length; i++) {
+    if (!msgpack_read(&at, end, &name) || name.type != MSGPACK_TEXT) return false;
+    if (name.length == key_length && memcmp(name.bytes, key, key_length) == 0) {
+      *start = at;
+      return true;
+    }
+    if (!msgpack_skip_deep(&at, end, MSGPACK_DEPTH_MOST)) return false;
+  }
+  return false;
+}
+
+bool msgpack_path_start(const struct msgpack_path *path, const uint8_t *at, const uint8_t *end, const uint8_t **start) {
+  for (uint32_t i = 0; i < path->count; i++) {
+    const struct step *step = &path->steps[i];
+    bool there =
+        step->by_index ? start_of_index(at, end, step->index, &at) : start_of_key(at, end, path->keys + step->key, step->key_length, &at);
+    if (!there) return false;
+  }
+  *start = at;
   return true;
 }
