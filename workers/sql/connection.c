@@ -195,6 +195,7 @@ static int refuse(struct sql_engine *engine, const char *format, const char *nam
 
 static int guard_function(struct sql_engine *engine, const char *name) {
   if (NAME_IN(name, clock_functions)) engine->reads_clock = true;
+  if (sqlite3_stricmp(name, "uuid") == 0) engine->reads_identity = true;
   if (NAME_IN(name, allowed_functions)) return SQLITE_OK;
   if (sqlite3_stricmp(name, "random") == 0 || sqlite3_stricmp(name, "randomblob") == 0)
     return refuse(engine, "%s() gives another value each time a record is replayed: use hash(uuid())", name);
@@ -248,6 +249,7 @@ static int look_at_time(void *context) {
     engine->watched_since = 0;
     return 0;
   }
+  if (engine->heartbeat) engine->heartbeat(engine->heartbeat_context);
   uint64_t now = cpu_ns();
   if (engine->watched_since == 0) engine->watched_since = now;
   engine->timed_out = now - engine->watched_since > engine->timeout_ms * 1000000;

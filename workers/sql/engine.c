@@ -64,6 +64,8 @@ struct sql_engine *sql_engine_open(const struct sql_spec *spec, struct sql_probl
   engine->sql = memory_text(spec->sql);
   engine->timeout_ms = spec->timeout_ms ? spec->timeout_ms : SQL_TIMEOUT_MS;
   engine->memory_bytes = spec->memory_bytes ? spec->memory_bytes : SQL_MEMORY_BYTES;
+  engine->heartbeat = spec->heartbeat;
+  engine->heartbeat_context = spec->heartbeat_context;
   if (engine_prepare(engine, spec, problems)) return engine;
   sql_engine_free(engine);
   return NULL;
@@ -111,6 +113,10 @@ size_t sql_engine_input(const struct sql_engine *engine) {
   return engine->input_index;
 }
 
+bool sql_engine_reads_identity(const struct sql_engine *engine) {
+  return engine->reads_identity;
+}
+
 bool sql_engine_is_batch(const struct sql_engine *engine) {
   return engine->batch;
 }
@@ -148,6 +154,7 @@ void sql_engine_start(struct sql_engine *engine, sql_next *next, void *context) 
   if (sqlite3_stmt_status(engine->statement, SQLITE_STMTSTATUS_REPREPARE, 0) != engine->reprepared) forget_judgement(engine);
   engine->next = next;
   engine->context = context;
+  engine->has_record = false;
 }
 
 void sql_engine_stop(struct sql_engine *engine) {
@@ -159,6 +166,8 @@ void sql_engine_stop(struct sql_engine *engine) {
 static enum sql_step step_failed(struct sql_engine *engine, int code, struct sql_failure *failure) {
   sql_failure_set(engine, code, failure);
   sql_engine_stop(engine);
+  // A constant that fails before the scan begins fails for every record: for the next one too, which has not been taken yet.
+  if (!engine->has_record && sql_record_take(engine) == 0) return SQL_STEP_DONE;
   return SQL_STEP_FAILED;
 }
 

@@ -41,11 +41,13 @@ struct sql_spec {
   const char *sql;
   const char *const *inputs; // names of the tables that the SQL may read; it must read exactly one of them
   size_t input_count;
-  struct job_value columns; // map: name -> "TYPE [not null]"; absent: no casts
-  struct job_value checks;  // map: name -> condition over the output columns; absent: none
-  uint64_t timeout_ms;      // most CPU time for one record; 0: SQL_TIMEOUT_MS
-  uint64_t memory_bytes;    // most memory of SQLite; 0: SQL_MEMORY_BYTES
-  bool one_by_one;          // never take the batch form (tests compare the two)
+  struct job_value columns;  // map: name -> "TYPE [not null]"; absent: no casts
+  struct job_value checks;   // map: name -> condition over the output columns; absent: none
+  uint64_t timeout_ms;       // most CPU time for one record; 0: SQL_TIMEOUT_MS
+  uint64_t memory_bytes;     // most memory of SQLite; 0: SQL_MEMORY_BYTES
+  bool one_by_one;           // never take the batch form (tests compare the two)
+  void (*heartbeat)(void *); // called now and then while one record takes long; NULL: not
+  void *heartbeat_context;
 };
 enum { SQL_TIMEOUT_MS = 1000, SQL_MEMORY_BYTES = 64 << 20 };
 
@@ -69,10 +71,11 @@ struct sql_engine *sql_engine_open_or_fail(const struct sql_spec *spec, struct e
 void sql_engine_free(struct sql_engine *engine);
 
 // What the SQL turned out to be.
-size_t sql_engine_input(const struct sql_engine *engine);     // index of the input that it reads
-bool sql_engine_is_batch(const struct sql_engine *engine);    // which form
-const char *sql_engine_form(const struct sql_engine *engine); // "batch" or "one by one: ORDER BY"
-size_t sql_engine_columns(const struct sql_engine *engine);   // output columns, in the order in which rows hold them
+size_t sql_engine_input(const struct sql_engine *engine);        // index of the input that it reads
+bool sql_engine_reads_identity(const struct sql_engine *engine); // it calls uuid(), so record.stream matters
+bool sql_engine_is_batch(const struct sql_engine *engine);       // which form
+const char *sql_engine_form(const struct sql_engine *engine);    // "batch" or "one by one: ORDER BY"
+size_t sql_engine_columns(const struct sql_engine *engine);      // output columns, in the order in which rows hold them
 const char *sql_engine_column_name(const struct sql_engine *engine, size_t column);
 const char *sql_engine_column_type(const struct sql_engine *engine, size_t column); // as in `columns:`, "" when not given
 bool sql_engine_column_not_null(const struct sql_engine *engine, size_t column);

@@ -86,8 +86,9 @@ struct sql_engine {
   size_t input_index;
   char *form;
   bool batch;
-  bool reads_clock; // the SQL uses a function whose value SQLite may keep for a whole run
-  int reprepared;   // SQLITE_STMTSTATUS_REPREPARE when the plan was checked
+  bool reads_identity; // it calls uuid()
+  bool reads_clock;    // the SQL uses a function whose value SQLite may keep for a whole run
+  int reprepared;      // SQLITE_STMTSTATUS_REPREPARE when the plan was checked
 
   struct sql_table_columns input_columns, each_columns;
   bool declaring;       // our own declaration is being parsed: the authorizer lets it through
@@ -116,6 +117,8 @@ struct sql_engine {
   // Limits.
   uint64_t watched_record, watched_since;
   bool timed_out;
+  void (*heartbeat)(void *);
+  void *heartbeat_context;
   uint64_t timeout_ms, memory_bytes;
 
   struct output output;
