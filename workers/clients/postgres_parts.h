@@ -1,0 +1,21 @@
+// What postgres.c and postgres_connect.c share; nobody else includes it.
+#pragma once
+#include <libpq-fe.h>
+
+#include "workers/clients/postgres.h"
+
+enum { POSTGRES_PARAMS_MOST = 4096 };
+
+struct postgres {
+  PGconn *link;
+  struct postgres_options options; // texts owned
+  char *place, *line;
+  char *texts[4]; // of `failure`
+  struct postgres_failure failure;
+};
+
+// Waits for the socket, at most a second, and ticks when nothing came. 1: ready; 0: not yet; -1: e is set. *since_ns is set at the first
+// call of one wait.
+int postgres_wait_socket(struct postgres *p, short events, uint64_t *since_ns, struct error *e);
+void postgres_connection_error(struct postgres *p, const char *code, struct error *e);
+void postgres_failure_free(struct postgres *p);

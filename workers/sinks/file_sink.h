@@ -1,0 +1,6 @@
+// The file sink: rows as lines of JSON, appended to one file per lane, exactly once.
+#pragma once
+#include "workers/workers.h"
+
+int file_sink_run(struct worker *w);
+void file_sink_check(struct check *c);

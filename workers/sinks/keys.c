@@ -1,0 +1,81 @@
+// Keys of a batch: their bytes, a hash of them, who superseded whom.
+#include "workers/sinks/keys.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "proto/hash.h"
+
+void keys_free(struct keys *k) {
+  buffer_free(&k->bytes);
+  free(k->entries);
+  free(k->slots);
+  *k = (struct keys){0};
+}
+
+void keys_begin(struct keys *k, size_t rows) {
+  buffer_clear(&k->bytes);
+  if (rows > k->entry_room) {
+    k->entries = memory_resize(k->entries, rows * sizeof *k->entries);
+    k->entry_room = rows;
+  }
+  k->slot_count = 16;
+  while (k->slot_count < 2 * rows) k->slot_count *= 2;
+  if (k->slot_count > k->slot_room) {
+    k->slots = memory_resize(k->slots, k->slot_count * sizeof *k->slots);
+    k->slot_room = k->slot_count;
+  }
+  memset(k->slots, 0, k->slot_count * sizeof *k->slots);
+}
+
+static void add_cell(struct buffer *bytes, const struct cell *c) {
+  buffer_byte(bytes, (uint8_t)c->kind);
+  switch (c->kind) {
+  case CELL_NULL: return;
+  case CELL_BOOL: buffer_byte(bytes, c->boolean); return;
+  case CELL_INT:
+  case CELL_TIME:
+  case CELL_DAY: buffer_add(bytes, &c->i, sizeof c->i); return;
+  case CELL_DOUBLE: {
+    double value = c->d == 0 ? 0 : c->d; // -0.0 is 0.0
+    buffer_add(bytes, &value, sizeof value);
+    return;
+  }
+  case CELL_TEXT:
+  case CELL_BYTES:
+    // The length first: ("ab", "c") is not ("a", "bc").
+    buffer_add(bytes, &c->length, sizeof c->length);
+    buffer_add(bytes, c->bytes, c->length);
+    return;
+  }
+}
+
+static bool same(const struct keys *k, const struct key_entry *a, const struct key_entry *b) {
+  return a->hash == b->hash && a->length == b->length && memcmp(k->bytes.at + a->offset, k->bytes.at + b->offset, a->length) == 0;
+}
+
+uint32_t keys_put(struct keys *k, const struct table *t, const struct row *r, uint32_t index) {
+  struct key_entry *entry = &k->entries[index];
+  *entry = (struct key_entry){.offset = k->bytes.length, .previous = KEY_NONE};
+  for (size_t i = 0; i < t->count; i++)
+    if (t->columns[i].key) add_cell(&k->bytes, &r->cells[i]);
+  entry->length = k->bytes.length - entry->offset;
+  entry->hash = hash_bytes(k->bytes.at + entry->offset, entry->length, 0);
+  size_t slot = entry->hash & (k->slot_count - 1);
+  for (; k->slots[slot]; slot = (slot + 1) & (k->slot_count - 1)) {
+    uint32_t other = k->slots[slot] - 1;
+    if (!same(k, entry, &k->entries[other])) continue;
+    entry->previous = other;
+    break;
+  }
+  k->slots[slot] = index + 1;
+  return entry->previous;
+}
+
+int keys_compare(const struct keys *k, uint32_t a, uint32_t b) {
+  const struct key_entry *x = &k->entries[a], *y = &k->entries[b];
+  size_t least = x->length < y->length ? x->length : y->length;
+  int order = memcmp(k->bytes.at + x->offset, k->bytes.at + y->offset, least);
+  if (order != 0) return order;
+  return x->length < y->length ? -1 : x->length > y->length;
+}

@@ -1,0 +1,15 @@
+// Who owns a fence: names that tell an operator which process holds a stream, and that tell weir whether it is the same state folder.
+//
+// Called by the sinks' start and by the positions verb. The id of a state folder is made once, at random; a copy of the folder has the same
+// id, but its lock is another, and the epoch at the target keeps two copies apart.
+#pragma once
+#include <stdbool.h>
+
+#include "proto/error.h"
+
+// The id in STATE/id, made when absent (atomically: several workers may start at once). Owned by the caller; NULL with e set.
+char *owner_state_id(const char *state, struct error *e);
+// "host=H pid=P state=ID since=TIME" of this process; owned by the caller.
+char *owner_text(const char *state_id);
+// True when the owner's text carries this state id.
+bool owner_is_state(const char *owner, const char *state_id);

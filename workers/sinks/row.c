@@ -1,0 +1,57 @@
+// Records into rows of cells.
+#include "workers/sinks/row.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+void row_free(struct row *r) {
+  for (size_t i = 0; i < r->room; i++) buffer_free(&r->scratch[i]);
+  free(r->fields);
+  free(r->cells);
+  free(r->scratch);
+  *r = (struct row){0};
+}
+
+static void row_reserve(struct row *r, size_t columns) {
+  if (columns <= r->room) return;
+  r->fields = memory_resize(r->fields, columns * sizeof *r->fields);
+  r->cells = memory_resize(r->cells, columns * sizeof *r->cells);
+  r->scratch = memory_resize(r->scratch, columns * sizeof *r->scratch);
+  memset(r->scratch + r->room, 0, (columns - r->room) * sizeof *r->scratch);
+  r->room = columns;
+}
+
+bool row_read(struct row *r, struct table *t, const struct batch_row *record, const struct column **column, struct error *e) {
+  *column = NULL;
+  row_reserve(r, t->count);
+  if (!table_map(t, record->body, record->end, r->fields, NULL, NULL)) {
+    error_set(e, ERROR_DATA, "msgpack", "the record is not a map of names to values");
+    return false;
+  }
+  for (size_t i = 0; i < t->count; i++) {
+    if (!t->columns[i].used) continue;
+    if (cell_convert(t->columns[i].type, r->fields[i].at, r->fields[i].end, &r->scratch[i], &r->cells[i], e)) continue;
+    *column = &t->columns[i];
+    return false;
+  }
+  return true;
+}
+
+bool row_read_or_kill(struct row *r, struct table *t, struct batch *b, struct batch_row *record) {
+  struct error e = {0};
+  const struct column *column;
+  if (record->set_aside) {
+    batch_kill(b, record, "set aside unseen: this input killed its worker again and again", "poison", NULL, NULL);
+    return false;
+  }
+  if (!row_read(r, t, record, &column, &e)) {
+    batch_kill(b, record, e.text, e.code, column ? column->name : NULL, NULL);
+    return false;
+  }
+  for (size_t i = 0; i < t->count; i++)
+    if (t->columns[i].key && r->cells[i].kind == CELL_NULL) {
+      batch_kill(b, record, "a column of the key is null", "null-key", t->columns[i].name, NULL);
+      return false;
+    }
+  return true;
+}

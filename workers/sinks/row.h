@@ -1,0 +1,24 @@
+// One record as a row of the target's table: every used column's value, converted. Memory is kept from row to row.
+//
+// Called by the table targets while they write a batch.
+#pragma once
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "proto/buffer.h"
+#include "workers/sinks/batch.h"
+#include "workers/sinks/cell.h"
+#include "workers/sinks/table.h"
+
+struct row {
+  struct row_field *fields; // by column
+  struct cell *cells;       // by column; only those of used columns mean something
+  struct buffer *scratch;   // by column
+  size_t room;
+};
+
+void row_free(struct row *r);
+// Reads the record into cells. False: e is ERROR_DATA; *column is the column at fault, NULL for the record as a whole.
+bool row_read(struct row *r, struct table *t, const struct batch_row *record, const struct column **column, struct error *e);
+// Reads it and kills the row in the batch when it cannot be read, or when a key column is null. True: the cells are good.
+bool row_read_or_kill(struct row *r, struct table *t, struct batch *b, struct batch_row *record);

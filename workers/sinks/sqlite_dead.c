@@ -1,0 +1,91 @@
+// Dead letters in SQLite.
+#include "workers/sinks/sqlite_dead.h"
+
+#include <stdlib.h>
+
+#include "proto/clock.h"
+
+static const char table_sql[] = "CREATE TABLE IF NOT EXISTS weir_dead ("
+                                "id text NOT NULL PRIMARY KEY, pipeline text NOT NULL, node text NOT NULL, sink text NOT NULL, "
+                                "source text NOT NULL, partition text NOT NULL, identity text NOT NULL, position bigint NOT NULL, "
+                                "part bigint NOT NULL, reason text NOT NULL, code text NOT NULL, column_name text NOT NULL, "
+                                "constraint_name text NOT NULL, format text NOT NULL, data blob NOT NULL, cut boolean NOT NULL, "
+                                "first timestamp NOT NULL, last timestamp NOT NULL, retry bigint)";
+
+static const char add_sql[] = "INSERT INTO weir_dead (id, pipeline, node, sink, source, partition, identity, position, part, reason, code, "
+                              "column_name, constraint_name, format, data, cut, first, last) "
+                              "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?17) "
+                              "ON CONFLICT (id) DO UPDATE SET last = excluded.last";
+
+bool sqlite_dead_make(struct sqlite *db, struct error *e) {
+  return sqlite_exec(db, table_sql, e);
+}
+
+void sqlite_dead_use(struct sqlite_dead *store, struct sqlite *db, uint64_t most) {
+  *store = (struct sqlite_dead){.db = db, .most = most};
+}
+
+// Reads what the store really holds: the first time, and whenever it seems to be full (somebody may have made room).
+static bool measure(struct sqlite_dead *store, struct error *e) {
+  char *sql = memory_print("SELECT coalesce(sum(length(data) + %d), 0) FROM weir_dead", DEAD_ENTRY_OVERHEAD);
+  int64_t bytes = 0;
+  bool ok = sqlite_one_int(store->db, sql, 0, &bytes, e);
+  free(sql);
+  store->bytes = (uint64_t)bytes;
+  store->counted = ok;
+  return ok;
+}
+
+static bool has_room(struct sqlite_dead *store, uint64_t more, struct error *e) {
+  if (!store->counted || store->bytes + more > store->most)
+    if (!measure(store, e)) return false;
+  if (store->bytes + more <= store->most) return true;
+  dead_store_full(store->bytes, store->most, e);
+  return false;
+}
+
+bool sqlite_dead_add(struct sqlite_dead *store, const struct dead_entry *entry, struct error *e) {
+  if (!has_room(store, dead_entry_bytes(entry), e)) return false;
+  struct sqlite_query *q = sqlite_prepare(store->db, add_sql, e);
+  if (!q) return false;
+  const struct dead_letter *l = &entry->letter;
+  char now[CLOCK_TEXT];
+  clock_print(entry->now, now);
+  sqlite_bind_cstring(q, 1, entry->id);
+  sqlite_bind_cstring(q, 2, entry->pipeline);
+  sqlite_bind_text(q, 3, l->node, l->node_length);
+  sqlite_bind_cstring(q, 4, entry->sink);
+  sqlite_bind_cstring(q, 5, entry->source);
+  sqlite_bind_cstring(q, 6, entry->partition);
+  sqlite_bind_cstring(q, 7, entry->identity);
+  sqlite_bind_int(q, 8, (int64_t)entry->position);
+  sqlite_bind_int(q, 9, entry->part);
+  sqlite_bind_text(q, 10, l->reason, l->reason_length);
+  sqlite_bind_text(q, 11, l->code, l->code_length);
+  sqlite_bind_text(q, 12, l->column, l->column_length);
+  sqlite_bind_text(q, 13, l->constraint, l->constraint_length);
+  sqlite_bind_text(q, 14, l->format, l->format_length);
+  sqlite_bind_blob(q, 15, l->data, l->data_length);
+  sqlite_bind_int(q, 16, l->cut);
+  sqlite_bind_cstring(q, 17, now);
+  if (!sqlite_run(q, e)) return false;
+  store->bytes += dead_entry_bytes(entry);
+  return true;
+}
+
+bool sqlite_dead_add_batch(struct sqlite_dead *store, const struct target_setup *setup, const struct target_streams *streams,
+                           const struct batch *b, struct error *e) {
+  if (!batch_has_letters(b)) return true;
+  for (size_t i = 0; i < b->count; i++) {
+    const struct batch_row *row = &b->rows[i];
+    if (row->state != ROW_DEAD && !(row->is_letter && row->state == ROW_LIVE)) continue;
+    struct dead_entry entry;
+    dead_entry_make(setup, streams, b, row, &entry);
+    if (!sqlite_dead_add(store, &entry, e)) {
+      error_add(e, "storing a dead letter");
+      store->counted = false; // what was added in this transaction is gone with it
+      return false;
+    }
+  }
+  return true;
+}

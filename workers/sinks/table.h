@@ -1,0 +1,88 @@
+// What a sink knows of its target table: columns in order, their types, and which field of a record goes into which column.
+//
+// Called by the table targets (target_sqlite.c, target_postgres.c) and the check. Knows no database: a target translates its own type
+// names into enum column_type and back.
+//
+// Invariant: column indexes are stable until table_clear; `used` only goes from false to true.
+#pragma once
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "proto/error.h"
+#include "proto/job.h"
+
+enum column_type {
+  COLUMN_TEXT,
+  COLUMN_SMALLINT,
+  COLUMN_INT,
+  COLUMN_BIGINT,
+  COLUMN_REAL,
+  COLUMN_DOUBLE,
+  COLUMN_NUMERIC,
+  COLUMN_BOOLEAN,
+  COLUMN_TIMESTAMP,
+  COLUMN_DATE,
+  COLUMN_JSON,
+  COLUMN_BYTES,
+  COLUMN_UUID,
+  COLUMN_ANY,   // holds whatever comes, as SQLite's columns without a type
+  COLUMN_OTHER, // a type that only the server can read from text
+};
+// The name in weir's language ("text", "bigint", ...); static.
+const char *column_type_name(enum column_type type);
+// "text", "int", "bigint", "double", "boolean", "timestamp", "date", "json", "bytes": the types of `columns:`. False: none of them.
+bool column_type_find(const char *name, enum column_type *type);
+
+struct column {
+  char *name;
+  size_t length; // of the name
+  enum column_type type;
+  bool not_null;
+  bool generated; // by the database: never sent
+  bool used;      // some record had it (or `columns:` names it): it stands in the statements
+  unsigned key;   // its place in the sink's key, from 1; 0: no part of it
+  bool guessed;   // the type is not known: a number makes it double, anything else text
+  uint32_t oid;   // PostgreSQL: of the base type
+  char *cast;     // PostgreSQL, COLUMN_OTHER: the type to cast text to; else NULL
+};
+
+enum { TABLE_NO_COLUMN = -1, TABLE_TOLD_MAX = 256 };
+
+struct table {
+  struct column *columns;
+  size_t count, room;
+  int32_t *slots; // open-addressed hash of the names: column + 1, 0 empty
+  size_t slot_count;
+  int32_t *order; // column of the n-th field of the last record: the next record likely has the same order
+  size_t order_room;
+  uint64_t ignored; // fields of records that no column took, so far
+  char **told;      // the names of such fields, each told once
+  size_t told_count;
+};
+
+void table_clear(struct table *t); // forgets the columns; what was told stays told
+void table_free(struct table *t);
+struct column *table_add(struct table *t, const char *name, enum column_type type);
+int32_t table_find(const struct table *t, const char *name, size_t length); // TABLE_NO_COLUMN: absent
+// The columns that are known before the first record: those that the planner knows the sink's input to have (settings map,
+// "input_columns"), with the types that the sink's own `columns:` gives, and the others of `columns:`. Returns how many; -1 with e set.
+int table_add_known_columns(struct table *t, struct job_value settings, struct error *e);
+// Gives a guessed column the type that its first value shows. Nil shows nothing.
+void table_guess(struct column *column, const uint8_t *at, const uint8_t *end);
+// Marks the key. False with e set: a key column is not in the table.
+bool table_mark_key(struct table *t, struct job_value key, struct error *e);
+// True when no record can bring a column into use any more: nothing to look for before a batch.
+bool table_is_settled(const struct table *t);
+
+// Where one column's value lies in a record. `at` NULL: the record has no such field.
+struct row_field {
+  const uint8_t *at, *end;
+};
+// Told of a field that has no column. It must not add columns: `fields` has no room for them.
+typedef void table_unknown(void *context, const char *name, uint32_t length, const uint8_t *at, const uint8_t *end);
+// Fills fields[0..t->count), the last of repeated names wins; marks the columns it meets as used. `unknown` may be NULL: such fields are
+// skipped. False: the body is not a map of texts to values.
+bool table_map(struct table *t, const uint8_t *body, const uint8_t *end, struct row_field *fields, table_unknown *unknown, void *context);
+// Counts a field that no column takes, and logs its name the first time. `table` names the target in the log line.
+void table_ignore(struct table *t, const char *table, const char *name, uint32_t length);

@@ -1,0 +1,134 @@
+// Checking a table sink: key and columns.
+#include "workers/sinks/table_check.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "workers/sinks/table_sink.h"
+#include "workers/sinks/url.h"
+
+// ---- what comes
+
+bool check_known_columns(struct check *c, struct table *t) {
+  struct error e = {0};
+  for (size_t i = 0; c->columns_known && i < c->column_count; i++) {
+    enum column_type type = COLUMN_TEXT;
+    bool known = column_type_find(c->columns[i].type, &type);
+    struct column *column = table_add(t, c->columns[i].name, type);
+    column->guessed = !known;
+    column->not_null = c->columns[i].not_null;
+    column->used = true;
+  }
+  if (table_add_known_columns(t, c->settings, &e) >= 0) return true;
+  check_find(c, CHECK_ERROR, "columns", -1, NULL, "%s", e.text);
+  return false;
+}
+
+// ---- what comes against what is there
+
+enum fit { FITS, FITS_SOMETIMES, FITS_NEVER };
+
+static bool is_whole(enum column_type type) {
+  return type == COLUMN_SMALLINT || type == COLUMN_INT || type == COLUMN_BIGINT;
+}
+
+static bool is_number(enum column_type type) {
+  return is_whole(type) || type == COLUMN_REAL || type == COLUMN_DOUBLE || type == COLUMN_NUMERIC;
+}
+
+static bool is_time(enum column_type type) {
+  return type == COLUMN_TIMESTAMP || type == COLUMN_DATE;
+}
+
+// The same rules as cell_convert, for types instead of values.
+static enum fit fit_of(enum column_type from, enum column_type to) {
+  if (from == to || to == COLUMN_TEXT || to == COLUMN_ANY || to == COLUMN_OTHER || from == COLUMN_ANY) return FITS;
+  if (to == COLUMN_JSON) return from == COLUMN_TEXT ? FITS_SOMETIMES : FITS;
+  if (from == COLUMN_TEXT || from == COLUMN_JSON || from == COLUMN_OTHER) return to == COLUMN_BYTES ? FITS : FITS_SOMETIMES;
+  if (is_whole(from) && is_whole(to)) return to > from ? FITS : FITS_SOMETIMES;
+  if (is_number(from) && is_whole(to)) return FITS_SOMETIMES;
+  if (is_number(from) && is_number(to)) return FITS;
+  if (is_whole(from) && to == COLUMN_BOOLEAN) return FITS_SOMETIMES;
+  if (from == COLUMN_BOOLEAN && is_whole(to)) return FITS;
+  if (is_time(from) && is_time(to)) return FITS;
+  if (from == COLUMN_BYTES && to == COLUMN_UUID) return FITS_SOMETIMES;
+  return FITS_NEVER;
+}
+
+static void check_column(struct check *c, const struct table_settings *s, const struct column *from, const struct table *there) {
+  int32_t found = table_find(there, from->name, from->length);
+  if (found == TABLE_NO_COLUMN) {
+    if (s->evolve)
+      check_find(c, CHECK_NOTE, "table", -1, NULL, "a run would add the column %s to %s", from->name, s->table);
+    else
+      check_find(c, CHECK_WARNING, "table", -1, NULL, "%s has no column %s: that field would be ignored (`evolve: add` adds it)", s->table,
+                 from->name);
+    return;
+  }
+  const struct column *to = &there->columns[found];
+  enum fit fit = from->guessed || to->generated ? FITS : fit_of(from->type, to->type);
+  if (fit == FITS_NEVER)
+    check_find(c, CHECK_ERROR, "table", -1, NULL, "column %s of %s is of type %s and cannot hold %s", to->name, s->table,
+               column_type_name(to->type), column_type_name(from->type));
+  else if (fit == FITS_SOMETIMES)
+    check_find(c, CHECK_WARNING, "table", -1, NULL, "column %s of %s is of type %s; a %s that does not fit becomes a dead letter", to->name,
+               s->table, column_type_name(to->type), column_type_name(from->type));
+}
+
+void check_columns(struct check *c, const struct table_settings *s, const struct table *input, const struct table *there) {
+  for (size_t i = 0; i < input->count; i++) check_column(c, s, &input->columns[i], there);
+}
+
+// ---- the whole
+
+static void check_key(struct check *c, const struct table_settings *s, const struct table *input) {
+  struct job_walk walk = job_walk_start(s->key);
+  struct job_value element;
+  size_t count = 0;
+  while (job_walk_next(&walk, NULL, &element)) {
+    char *name = job_value_text(element);
+    if (name && c->columns_known && table_find(input, name, strlen(name)) == TABLE_NO_COLUMN)
+      check_find(c, CHECK_ERROR, "key", -1, NULL, "the input of this sink has no column \"%s\"", name);
+    free(name);
+    count++;
+  }
+  if (s->upsert && count == 0) check_find(c, CHECK_ERROR, "mode", -1, NULL, "`mode: upsert` needs `key`: the columns that identify a row");
+  if (!s->upsert && count > 0)
+    check_find(c, CHECK_NOTE, "key", -1, NULL, "with `mode: append` the key only becomes the primary key of a table that weir makes");
+}
+
+static bool has_guesses(const struct table *t) {
+  for (size_t i = 0; i < t->count; i++)
+    if (t->columns[i].guessed) return true;
+  return false;
+}
+
+static void check_create(struct check *c, const struct table_settings *s, enum url_scheme scheme, struct table *input) {
+  struct error e = {0};
+  if (input->count == 0 || !table_mark_key(input, s->key, &e)) return; // an unknown key has its finding already
+  if (has_guesses(input))
+    check_find(c, CHECK_NOTE, "table", -1, NULL,
+               "types that nobody declares are taken from the first rows when weir makes the table: numbers are double, all else is text");
+  if (scheme == URL_SQLITE)
+    check_sqlite_create(c, s, input);
+  else
+    check_postgres_create(c, s, input);
+}
+
+void table_sink_check(struct check *c) {
+  struct table_settings s;
+  struct table input = {0};
+  struct error e = {0};
+  enum url_scheme scheme;
+  table_settings_read(&s, c->settings);
+  if (s.table[0] == '\0') check_find(c, CHECK_ERROR, "table", -1, NULL, "`table` is empty");
+  if (!url_scheme_find(s.url, &scheme, &e))
+    check_find(c, CHECK_ERROR, "url", -1, NULL, "%s", e.text);
+  else if (check_known_columns(c, &input)) {
+    check_key(c, &s, &input);
+    if (s.create) check_create(c, &s, scheme, &input);
+    if (c->connect && scheme == URL_SQLITE) check_sqlite(c, &s, &input);
+  }
+  table_free(&input);
+  table_settings_free(&s);
+}
