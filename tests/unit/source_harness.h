@@ -40,7 +40,7 @@ struct target {
   size_t row_count;
   char **got; // one text per record: its JSON, or "dead CODE BYTES"
   uint64_t *positions;
-  size_t got_count;
+  size_t got_count, got_room;
   bool hold; // takes no record and answers nothing: a sink that is down
 };
 
@@ -242,8 +242,11 @@ static inline void sink_streams(struct rig *r, unsigned sink) {
 }
 
 static inline void sink_keep(struct target *t, uint64_t position, char *text) {
-  t->got = memory_resize(t->got, (t->got_count + 1) * sizeof *t->got);
-  t->positions = memory_resize(t->positions, (t->got_count + 1) * sizeof *t->positions);
+  if (t->got_count == t->got_room) {
+    t->got_room = t->got_room ? 2 * t->got_room : 64;
+    t->got = memory_resize(t->got, t->got_room * sizeof *t->got);
+    t->positions = memory_resize(t->positions, t->got_room * sizeof *t->positions);
+  }
   t->positions[t->got_count] = position;
   t->got[t->got_count++] = text;
 }

@@ -235,6 +235,23 @@ uint8_t *source_input_begin(struct source *s, uint32_t room, struct error *e) {
   return at + sizeof(struct record_header);
 }
 
+bool source_has_room(struct source *s, uint32_t room, uint32_t *wanted) {
+  uint32_t size = room + (uint32_t)sizeof(struct record_header);
+  // After a fault there is no room to wait for: whoever writes next finds the fault and reports it.
+  if (s->w->output.fault != RING_OK) return true;
+  if (ring_reserve(&s->w->output, size)) {
+    ring_abort(&s->w->output);
+    return true;
+  }
+  *wanted = size;
+  return false;
+}
+
+bool source_sleep(struct source *s, uint32_t wanted) {
+  source_publish(s);
+  return ring_writer_sleep(&s->w->output, wanted);
+}
+
 void source_input_abort(struct source *s) {
   ring_abort(&s->w->output);
 }

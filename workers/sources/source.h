@@ -67,6 +67,11 @@ uint32_t source_body_max(const struct source *s);
 // The body goes to the returned place; then source_input_end, or source_input_abort. NULL: e.
 uint8_t *source_input_begin(struct source *s, uint32_t room, struct error *e);
 void source_input_abort(struct source *s);
+// For sources that have other things to do while the ring is full: is there room for a body of this size now? False: *wanted is what to
+// pass to source_sleep.
+bool source_has_room(struct source *s, uint32_t room, uint32_t *wanted);
+// Announces to the readers that the source is about to sleep for that room (publishes first). False: there is room now, do not sleep.
+bool source_sleep(struct source *s, uint32_t wanted);
 
 struct source_input {
   uint64_t stream, position, witness;
