@@ -2,7 +2,7 @@
 //
 // Between the two lie ${...} replacements (spans of config_node) and YAML's folding, indentation and escapes. The latter are crossed by
 // counting characters that are no blanks, which every style of YAML keeps: the n-th one of the value is the n-th one in the file.
-// Called by plan_check.c and config_substitute.c.
+// Called by plan_ask.c and config_substitute.c.
 #pragma once
 #include "supervisor/config_yaml.h"
 

@@ -98,10 +98,10 @@ bool plan_draft(struct draft *d, const struct plan_options *options, struct plan
   if (config_read(&d->source, &d->root, report)) {
     plan_collect(d);
     take_top(d, options->state);
-    plan_check(d, false);
+    plan_ask(d, false);
     if (!report->failed) plan_grow(d);
     d->checked = !report->failed;
-    if (d->checked && options->connect) plan_check(d, true);
+    if (d->checked && options->connect) plan_ask(d, true);
   }
   plan_report_sort(report);
   return !report->failed;

@@ -1,7 +1,7 @@
 // The plan while it is made: what the steps of plan_make hand to each other. Only plan*.c and the verbs that show more than a plan holds
 // (check.c) include this.
 //
-//   config_file, config_yaml -> plan_nodes.c (nodes, settings, from) -> plan_check.c (what workers say, columns) -> plan_chain.c (trees)
+//   config_file, config_yaml -> plan_nodes.c (nodes, settings, from) -> plan_ask.c (what workers say, columns) -> plan_chain.c (trees)
 //
 // Each step adds to the report and goes on; the next one skips what is broken (`usable`), so that one mistake is told once.
 #pragma once
@@ -38,7 +38,7 @@ void plan_draft_free(struct draft *d); // leaves d->plan to its owner when it wa
 
 // The steps, in their order.
 void plan_collect(struct draft *d);
-void plan_check(struct draft *d, bool connect);
+void plan_ask(struct draft *d, bool connect);
 void plan_grow(struct draft *d);
 
 struct job_value plan_settings(const struct plan_node *node);

@@ -21,7 +21,7 @@ struct growth {
   struct draft *d;
   struct plan_chain *chain;
   bool *useful; // per node: a sink stands behind it
-  bool full;
+  bool full;    // over a limit: ways may double at every step, so growing ends at once
 };
 
 // ---- which nodes have a sink behind them
@@ -77,10 +77,9 @@ static void grow_worker(struct growth *g, size_t parent, size_t node, const char
   struct plan_chain *chain = g->chain;
   const struct plan_node *n = &g->d->plan->nodes[node];
   if (chain->worker_count == CHAIN_WORKERS) {
-    if (!g->full)
-      plan_report_add(g->d->report, CHECK_ERROR, n->line, n->column, NULL,
-                      "source `%s` unfolds into more than %d workers: a node that reads several others runs once for each way to it",
-                      g->d->plan->nodes[chain->source].name, CHAIN_WORKERS);
+    plan_report_add(g->d->report, CHECK_ERROR, n->line, n->column, NULL,
+                    "source `%s` unfolds into more than %d workers: a node that reads several others runs once for each way to it",
+                    g->d->plan->nodes[chain->source].name, CHAIN_WORKERS);
     g->full = true;
     return;
   }
@@ -89,6 +88,7 @@ static void grow_worker(struct growth *g, size_t parent, size_t node, const char
     const struct plan_node *read = &g->d->plan->nodes[up->node];
     plan_report_add(g->d->report, CHECK_ERROR, read->line, read->column, NULL, "more than %d nodes read `%s`", RING_READERS_MAX,
                     read->name);
+    g->full = true;
     return;
   }
   unsigned reader = up->children++;

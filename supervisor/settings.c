@@ -419,6 +419,29 @@ static bool take_row(const struct settings_context *c, const struct setting *set
   return !required;
 }
 
+// Of what excludes each other, exactly one: auth is basic or bearer.
+static bool check_one_of(const struct settings_context *c, const struct setting_table *table, const struct settings_owner *owner,
+                         const struct config_node *map) {
+  char names[200] = "";
+  size_t flagged = 0, given = 0, used = 0;
+  const struct config_entry *second = NULL;
+  for (size_t i = 0; i < table->count; i++) {
+    if (!(table->settings[i].flags & SETTING_ONE_OF)) continue;
+    const struct config_entry *entry = config_find(map, table->settings[i].name);
+    if (used < sizeof names)
+      used += (size_t)snprintf(names + used, sizeof names - used, "%s`%s`", flagged ? ", " : "", table->settings[i].name);
+    flagged++;
+    given += entry != NULL;
+    if (entry && given > 1) second = entry;
+  }
+  if (flagged == 0 || given == 1) return true;
+  if (given == 0)
+    plan_report_add(c->report, CHECK_ERROR, owner->line, owner->column, NULL, "%s needs one of %s", owner->what, names);
+  else
+    plan_report_add(c->report, CHECK_ERROR, second->line, second->column, NULL, "%s takes only one of %s", owner->what, names);
+  return false;
+}
+
 bool settings_read(const struct settings_context *c, const struct setting_table *const *tables, size_t count,
                    const struct settings_owner *owner, const struct config_node *map, struct buffer *out) {
   bool usable = true;
@@ -426,6 +449,7 @@ bool settings_read(const struct settings_context *c, const struct setting_table 
   struct buffer body = {0};
   for (size_t i = 0; i < map->count; i++)
     if (!settings_row(tables, count, map->entries[i].key)) report_unknown(c, tables, count, owner->what, &map->entries[i]);
+  for (size_t t = 0; t < count; t++) usable &= check_one_of(c, tables[t], owner, map);
   for (size_t t = 0; t < count; t++)
     for (size_t i = 0; i < tables[t]->count; i++) usable &= take_row(c, &tables[t]->settings[i], owner, map, &body, &pairs);
   put_map(out, pairs);

@@ -47,6 +47,7 @@ enum setting_flag {
   SETTING_SECRET = 8,  // its value is never shown
   SETTING_FILLED = 16, // a group that is there with its defaults even when the file leaves it out
   SETTING_EMPTY = 32,  // may be the empty text
+  SETTING_ONE_OF = 64, // of the rows with this flag in one table, a map has exactly one
 };
 
 struct setting {

@@ -111,21 +111,27 @@ static const struct setting topic_rows[] = {
 };
 
 static const struct setting auth_rows[] = {
-    {.name = "basic", .type = SETTING_TEXT, .flags = SETTING_SECRET, .help = "user:password, best from ${file:PATH}."},
-    {.name = "bearer", .type = SETTING_TEXT, .flags = SETTING_SECRET, .help = "Token, best from ${file:PATH}."},
+    {.name = "basic", .type = SETTING_TEXT, .flags = SETTING_SECRET | SETTING_ONE_OF, .help = "user:password, best from ${file:PATH}."},
+    {.name = "bearer", .type = SETTING_TEXT, .flags = SETTING_SECRET | SETTING_ONE_OF, .help = "Token, best from ${file:PATH}."},
 };
 static const struct setting_table auth_group = {.place = SETTINGS_GROUP, ROWS(auth_rows)};
 
 static const struct setting pagination_rows[] = {
-    {.name = "next", .type = SETTING_FIELD, .help = "Field of the answer that holds the address of the next page."},
-    {.name = "page", .type = SETTING_TEXT, .help = "Query parameter that takes the number of the page."},
+    {.name = "next",
+     .type = SETTING_FIELD,
+     .flags = SETTING_ONE_OF,
+     .help = "Field of the answer that holds the address of the next page."},
+    {.name = "page", .type = SETTING_TEXT, .flags = SETTING_ONE_OF, .help = "Query parameter that takes the number of the page."},
     {.name = "start", .type = SETTING_INT, .least = 0, .most = 1000000, .otherwise = "1", .help = "Number of the first page."},
     {.name = "size",
      .type = SETTING_INT,
      .least = 1,
      .most = 1000000,
      .help = "Records of a full page: a shorter one is the last. Without it an empty page ends the poll."},
-    {.name = "cursor", .type = SETTING_FIELD, .help = "Field of the answer that holds the cursor of the next page."},
+    {.name = "cursor",
+     .type = SETTING_FIELD,
+     .flags = SETTING_ONE_OF,
+     .help = "Field of the answer that holds the cursor of the next page."},
     {.name = "param", .type = SETTING_TEXT, .otherwise = "cursor", .help = "Query parameter that takes the cursor."},
     {.name = "most",
      .type = SETTING_INT,

@@ -72,7 +72,7 @@ static void check_rows(const struct setting_table *table) {
   struct settings_owner owner = {.what = "x", .line = 1, .column = 1};
   struct buffer out = {0};
   settings_read(&context, &table, 1, &owner, &nothing, &out);
-  for (size_t i = 0; i < report.count; i++) assert_non_null(strstr(report.messages[i].text, "x needs `"));
+  for (size_t i = 0; i < report.count; i++) assert_non_null(strstr(report.messages[i].text, "x needs "));
   buffer_free(&out);
   plan_report_free(&report);
 }
@@ -253,7 +253,10 @@ static const struct {
     {SETTINGS_SOURCE, "file", "type: file\npath: x\nmax_record: big\n", 3, 13, "must be a size", NULL},
     {SETTINGS_SOURCE, "file", "type: file\npath: x\nstart: yesterday\n", 3, 8, "earliest, latest or a time", NULL},
     {SETTINGS_SOURCE, "file", "type: file\npath: x\nrecords: a[\n", 3, 10, "must be the path of a field", NULL},
-    {SETTINGS_SOURCE, "http", "type: http\nurl: http://h/\nauth: {basik: x}\n", 3, 8, "`auth` has no setting `basik`", "basic"},
+    {SETTINGS_SOURCE, "http", "type: http\nurl: http://h/\nauth: {bearer: x, basic: y}\n", 3, 8, "takes only one of `basic`, `bearer`",
+     NULL},
+    {SETTINGS_SOURCE, "http", "type: http\nurl: http://h/\npagination: {size: 5}\n", 3, 13, "needs one of `next`, `page`, `cursor`", NULL},
+    {SETTINGS_SOURCE, "http", "type: http\nurl: http://h/\nauth: {bearer: x, basik: y}\n", 3, 19, "`auth` has no setting `basik`", "basic"},
     {SETTINGS_SOURCE, "http", "type: http\nurl: http://h/\nauth: x\n", 3, 7, "must be a map, not a text", NULL},
     {SETTINGS_SOURCE, "http", "type: http\nurl: http://h/\nrequests: {a: b}\n", 3, 11, "list of maps", NULL},
     {SETTINGS_SOURCE, "http", "type: http\nurl: http://h/\nrequests: [{a: {}}]\n", 3, 16, "no room for a map", NULL},

@@ -175,14 +175,14 @@ static void ask_transform_again(struct draft *d, size_t index) {
   check_free(&c);
 }
 
-// The inputs of a node with topics looked through: indexes of sources and transforms.
+// The inputs of a node with topics looked through. `found` marks the topics that were passed too: ways through them may double at every
+// step.
 static void find_inputs(const struct draft *d, const struct plan_node *node, bool *found) {
   for (size_t i = 0; i < node->from_count; i++) {
-    const struct plan_node *input = &d->plan->nodes[node->from[i]];
-    if (input->section == PLAN_TOPIC)
-      find_inputs(d, input, found);
-    else
-      found[node->from[i]] = true;
+    unsigned from = node->from[i];
+    if (found[from]) continue;
+    found[from] = true;
+    if (d->plan->nodes[from].section == PLAN_TOPIC) find_inputs(d, &d->plan->nodes[from], found);
   }
 }
 
@@ -248,7 +248,7 @@ static void tell_columns(struct draft *d, size_t index) {
   bool first = true;
   find_inputs(d, &p->nodes[index], inputs);
   for (size_t i = 0; i < p->node_count; i++) {
-    if (!inputs[i]) continue;
+    if (!inputs[i] || p->nodes[i].section == PLAN_TOPIC) continue;
     all.columns_known &= d->nodes[i].columns_known;
     merge_columns(&all, &d->nodes[i], first);
     first = false;
@@ -263,7 +263,7 @@ static void ask_sink(struct draft *d, size_t index, bool connect, bool notes) {
   bool *inputs = memory_get((p->node_count + 1) * sizeof *inputs);
   find_inputs(d, &p->nodes[index], inputs);
   for (size_t i = 0; i < p->node_count; i++) {
-    if (!inputs[i]) continue;
+    if (!inputs[i] || p->nodes[i].section == PLAN_TOPIC) continue;
     struct check c;
     ask(d, index, &d->nodes[i], connect, &c);
     report_findings(d, index, &c, notes);
@@ -333,7 +333,7 @@ static void ask_all(struct draft *d) {
   free(sorted);
 }
 
-void plan_check(struct draft *d, bool connect) {
+void plan_ask(struct draft *d, bool connect) {
   if (!connect) {
     ask_all(d);
     return;
