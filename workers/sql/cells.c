@@ -42,7 +42,7 @@ static const char *const type_names[] = {
     [COLUMN_BYTES] = "bytes",
 };
 
-const char *column_type_name(enum column_type type) {
+const char *cell_type_name(enum column_type type) {
   return type_names[type];
 }
 
@@ -298,7 +298,7 @@ static void say_misfit(struct cell_tools *tools, const struct cell *cell, enum c
   bool vowel = type == COLUMN_INT;
   const char *quote = cell->value.type == MSGPACK_TEXT ? "'" : "";
   if (cell->value.type == MSGPACK_EXT || cell->value.type == MSGPACK_BYTES) {
-    snprintf(why, room, "%u bytes are not a %s", cell->value.length, column_type_name(type));
+    snprintf(why, room, "%u bytes are not a %s", cell->value.length, cell_type_name(type));
     return;
   }
   cell_print(tools, cell);
@@ -310,7 +310,7 @@ static void say_misfit(struct cell_tools *tools, const struct cell *cell, enum c
   }
   const char *text = tools->text.length ? (const char *)tools->text.at : "";
   snprintf(why, room, "%s%.*s%s%s is not %s %s", quote, (int)shown, text, cut ? "..." : "", quote, vowel ? "an" : "a",
-           column_type_name(type));
+           cell_type_name(type));
 }
 
 bool cell_cast(struct cell_tools *tools, const struct column_rule *rule, struct cell *cell, char *why, size_t room) {

@@ -30,7 +30,7 @@ struct column_rule {
 
 // "TYPE [not null]", in any case, blanks between. False: it is something else.
 bool column_rule_parse(const char *text, struct column_rule *rule);
-const char *column_type_name(enum column_type type); // "" for COLUMN_ANY
+const char *cell_type_name(enum column_type type); // "" for COLUMN_ANY
 
 // `value` is what msgpack_read gives. A container's bytes, and those of any value that comes as msgpack, are [raw, raw_end); otherwise raw
 // is NULL.

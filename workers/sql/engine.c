@@ -134,7 +134,7 @@ const char *sql_engine_column_name(const struct sql_engine *engine, size_t colum
 }
 
 const char *sql_engine_column_type(const struct sql_engine *engine, size_t column) {
-  return column_type_name(engine->output.columns[column].rule.type);
+  return cell_type_name(engine->output.columns[column].rule.type);
 }
 
 bool sql_engine_column_not_null(const struct sql_engine *engine, size_t column) {
