@@ -6,6 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "workers/clients/versions.h"
+#include "workers/common/feedback.h"
+#include "workers/common/streams.h"
 #include "workers/sinks/file_sink.h"
 #include "workers/sinks/table_sink.h"
 #include "workers/sources/file_source.h"
@@ -22,6 +25,12 @@ const struct worker_kind worker_kinds[] = {
     {.name = "file", .role = WORKER_SINKER, .run = file_sink_run, .check = file_sink_check},
 };
 const size_t worker_kind_count = sizeof worker_kinds / sizeof *worker_kinds;
+
+const uint32_t worker_feedback_words = FEEDBACK_WORDS, worker_stream_words = STREAM_WORDS;
+
+void worker_libraries(worker_library_told *tell, void *context) {
+  clients_versions(tell, context);
+}
 
 const struct worker_kind *worker_kind_find(enum worker_role role, const char *name) {
   for (size_t i = 0; i < worker_kind_count; i++)

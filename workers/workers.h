@@ -3,6 +3,7 @@
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "proto/buffer.h"
 #include "proto/error.h"
@@ -65,3 +66,9 @@ extern const size_t worker_kind_count;
 const char *worker_role_name(enum worker_role role);
 bool worker_role_find(const char *name, enum worker_role *role);
 const struct worker_kind *worker_kind_find(enum worker_role role, const char *name);
+
+// What the supervisor must know to make a lane's shared memory: words for each stream in a sink's feedback, and in the source's words.
+extern const uint32_t worker_feedback_words, worker_stream_words;
+// Tells the libraries that workers stand on, with the versions that are loaded.
+typedef void worker_library_told(void *context, const char *name, const char *version);
+void worker_libraries(worker_library_told *tell, void *context);

@@ -333,3 +333,12 @@ bool http_status_passes(long status) {
 const char *http_library_version(void) {
   return curl_version();
 }
+
+const char *http_version(void) {
+  return curl_version_info(CURLVERSION_NOW)->version;
+}
+
+const char *http_tls_version(void) {
+  const char *tls = curl_version_info(CURLVERSION_NOW)->ssl_version;
+  return tls ? tls : "none";
+}

@@ -66,3 +66,7 @@ bool http_same_origin(const char *one, const char *other);
 // "https://host:port/path" for logs: no user, password, query or fragment. Owned by the caller.
 char *http_url_shown(const char *url);
 const char *http_library_version(void);
+
+// Of the library that is loaded, and of its TLS; for `weir version`.
+const char *http_version(void);
+const char *http_tls_version(void);

@@ -340,3 +340,7 @@ char *postgres_quote_table(const char *table, char **schema, char **bare) {
     free(second);
   return full;
 }
+
+int postgres_version(void) {
+  return PQlibVersion();
+}

@@ -95,3 +95,6 @@ char *postgres_quote_text(const char *text);
 // "schema.table" as it stands in settings: each part quoted; *schema (may be NULL) is the unquoted schema or NULL. Owned by the caller.
 char *postgres_quote_table(const char *table, char **schema, char **bare);
 const char *postgres_library_version(void);
+
+// Of the library that is loaded, as PQlibVersion gives it: 150018 is 15.18. For `weir version`.
+int postgres_version(void);

@@ -319,3 +319,7 @@ char *sqlite_quote_name(const char *name) {
 const char *sqlite_library_version(void) {
   return sqlite3_libversion();
 }
+
+const char *sqlite_version(void) {
+  return sqlite3_libversion();
+}

@@ -80,3 +80,6 @@ bool sqlite_bytes_used(struct sqlite *db, uint64_t *bytes, struct error *e);
 // "name" with its quotes doubled, owned by the caller: for table and column names.
 char *sqlite_quote_name(const char *name);
 const char *sqlite_library_version(void);
+
+// Of the library that is loaded; for `weir version`.
+const char *sqlite_version(void);
