@@ -1,0 +1,33 @@
+// See hang.h for the manual page.
+#include "supervisor/hang.h"
+
+#include "proto/clock.h"
+#include "supervisor/instance.h"
+#include "supervisor/lane.h"
+#include "supervisor/say.h"
+
+static void seat_hung(struct seat *seat, uint64_t late_ns) {
+  struct log_line l;
+  char doing[SLOT_TEXT];
+  slot_doing_get(&seat->slot, doing);
+  say_begin(seat->lane->instance, &l, LOG_LEVEL_WARN, "worker hangs", seat);
+  if (doing[0]) log_text(&l, "doing", doing);
+  log_uint(&l, "late_ms", late_ns / 1000000);
+  log_text(&l, "next", "kill it");
+  log_end(&l);
+  seat_kill(seat, "it hung");
+}
+
+void hang_check(struct instance *i, bool stood_still) {
+  uint64_t now = clock_monotonic_ns();
+  if (stood_still) return;
+  for (size_t l = 0; l < i->lane_count; l++) {
+    for (size_t s = 0; s < i->lanes[l].seat_count; s++) {
+      struct seat *seat = &i->lanes[l].seats[s];
+      struct slot_words words;
+      if (seat->pid == 0 || seat->kill_reason) continue;
+      slot_words_get(&seat->slot, &words);
+      if (words.deadline_ns != 0 && words.deadline_ns < now) seat_hung(seat, now - words.deadline_ns);
+    }
+  }
+}

@@ -1,0 +1,38 @@
+// See tally.h.
+#include "supervisor/tally.h"
+
+#include "proto/error.h"
+#include "supervisor/instance.h"
+#include "supervisor/lane.h"
+
+struct tally *tally_take(const struct instance *i) {
+  struct tally *tallies = memory_get((i->plan->node_count + 1) * sizeof *tallies);
+  for (size_t l = 0; l < i->lane_count; l++) {
+    for (size_t s = 0; s < i->lanes[l].seat_count; s++) {
+      const struct seat *seat = &i->lanes[l].seats[s];
+      struct tally *t = &tallies[seat->plan->node];
+      struct slot_words words;
+      slot_words_get(&seat->slot, &words);
+      for (int c = 0; c < SLOT_COUNTERS; c++) t->counters[c] += words.counters[c];
+      t->workers++;
+      t->restarts += seat->spawned > 0 ? seat->spawned - 1 : 0;
+      t->cuts += i->lanes[l].cuts;
+    }
+  }
+  return tallies;
+}
+
+bool tally_holds(const struct tally *t) {
+  const uint64_t *c = t->counters;
+  return c[COUNT_IN] == c[COUNT_WITH_ROWS] + c[COUNT_FILTERED] + c[COUNT_DEAD_RECORDS] &&
+         c[COUNT_ROWS_MADE] == c[COUNT_OUT] + c[COUNT_DEAD_ROWS] + c[COUNT_SUPERSEDED] + c[COUNT_LATE];
+}
+
+void tally_ends(const struct plan *plan, const struct tally *tallies, uint64_t *in, uint64_t *stored, uint64_t *dead) {
+  *in = *stored = *dead = 0;
+  for (size_t n = 0; n < plan->node_count; n++) {
+    *dead += tallies[n].counters[COUNT_DEAD_ROWS];
+    if (plan->nodes[n].section == PLAN_SOURCE) *in += tallies[n].counters[COUNT_IN];
+    if (plan->nodes[n].section == PLAN_SINK) *stored += tallies[n].counters[COUNT_OUT];
+  }
+}

@@ -1,0 +1,23 @@
+// The supervisor's clock: what has to be looked at again and again, in one timer (CLOCK_MONOTONIC).
+//
+// NAME          tick - hang check, end of careful lives, readiness, watchdog, progress
+// DESCRIPTION   Every TICK_MS; more often until all workers are up, so that systemd hears of it at once.
+// DIAGNOSTICS   ERROR_ENVIRONMENT when the timer cannot be made.
+#pragma once
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "proto/error.h"
+
+struct event;
+struct instance;
+
+enum { TICK_MS = 500, TICK_START_MS = 20, TICK_LATE_MS = 5000 };
+
+struct tick {
+  struct event *event;
+  uint64_t last_ns;
+};
+
+bool tick_open(struct instance *i, struct error *e);
+void tick_close(struct instance *i);
