@@ -249,6 +249,7 @@ static bool take_node(struct reading *r, const yaml_event_t *event, unsigned dep
   refuse_anchor(r, event, event->data.alias.anchor);
   node->written = memory_text("");
   node->text = memory_text("");
+  node->broken = true;
   return true;
 }
 

@@ -30,7 +30,7 @@ struct config_node {
   char *written, *text;
   size_t written_length, length;
   bool secret; // holds something from ${file:...}: never shown
-  bool broken; // a ${...} of it failed, which was told: nothing more is said about its value
+  bool broken; // an alias, or a ${...} of it failed: that was told, nothing more is said about its value
   struct config_span *spans;
   size_t span_count;
   // CONFIG_LIST, CONFIG_MAP

@@ -141,7 +141,7 @@ static void add_node(struct draft *d, enum plan_section section, struct config_e
     plan_report_add(d->report, CHECK_ERROR, entry->line, entry->column, NULL, "more than %d nodes in one pipeline", NODES_MOST);
     return;
   }
-  if (!check_name(d, entry)) return;
+  if (!check_name(d, entry) || entry->value.broken) return;
   if (entry->value.kind != CONFIG_MAP && !(section == PLAN_TOPIC && config_is_empty(&entry->value))) {
     plan_report_add(d->report, CHECK_ERROR, entry->value.line, entry->value.column, NULL, "%s `%s` must be a map of settings, not %s",
                     plan_section_word(section), entry->key, config_is_empty(&entry->value) ? "empty" : config_kind_name(entry->value.kind));

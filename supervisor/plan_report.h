@@ -1,7 +1,7 @@
 // Filling the report of plan.h: whoever reads the pipeline file adds what is wrong with it, with the place, and goes on.
 //
 // Texts may quote the file: control characters are made harmless here, so that no caller has to think of the terminal. Called by config_*,
-// settings and plan_*; never by workers (they answer with findings, which plan_check turns into messages).
+// settings and plan_*; never by workers (they answer with findings, which plan_ask turns into messages).
 #pragma once
 #include "supervisor/plan.h"
 

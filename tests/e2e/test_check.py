@@ -1,0 +1,360 @@
+"""`weir check`: every mistake of a broken file at once, each with its place, the line, a caret and a suggestion; exit codes; --json.
+
+Also `weir graph` and `weir reference`, which live from the same reading of the file.
+"""
+import json
+import os
+import re
+import sqlite3
+
+import pytest
+
+SOURCE = "sources:\n  lines: {type: file, path: in.ndjson}\n"
+SINK = "sinks:\n  out: {from: lines, type: file, path: out.ndjson}\n"
+
+
+class Said:
+    """One message as it was printed, with what the caret points at."""
+
+    def __init__(self, line, column, level, text, shown, caret, suggestion):
+        self.line, self.column, self.level, self.text, self.suggestion = line, column, level, text, suggestion
+        self.word = shown[caret.index("^"):][:len(caret.strip())] if caret else None
+
+    def __repr__(self):
+        return "%d:%d: %s: %s [%s] did you mean %s" % (self.line, self.column, self.level, self.text, self.word, self.suggestion)
+
+
+def said(err):
+    found = []
+    lines = err.split("\n")
+    for number, line in enumerate(lines):
+        match = re.match(r"pipe\.yaml:(\d+):(\d+): (error|warning): (.*)", line)
+        if not match:
+            continue
+        shown = caret = suggestion = None
+        if number + 2 < len(lines) and re.match(r" +\d+ \| ", lines[number + 1]):
+            assert int(lines[number + 1].split("|")[0]) == int(match[1]), "another line is shown than the one that is named"
+            shown, caret = lines[number + 1].split("| ", 1)[1], lines[number + 2].split("| ", 1)[1]
+            assert re.fullmatch(r" *\^~*", caret), caret
+            if number + 3 < len(lines) and "did you mean" in lines[number + 3]:
+                suggestion = re.search(r"did you mean `(.*)`\?", lines[number + 3])[1]
+        found.append(Said(int(match[1]), int(match[2]), match[3], match[4], shown, caret, suggestion))
+    return found
+
+
+def check(weir, tmp_path, text, *options, env=None):
+    data = text if isinstance(text, bytes) else text.encode()
+    (tmp_path / "pipe.yaml").write_bytes(data)
+    return weir("check", "pipe.yaml", *options, env=env)
+
+
+# name: (file, [(line, column, part of the message, word under the caret or None, suggestion or None)])
+BROKEN = {
+    "unknown key": (SOURCE + "sinks:\n  out:\n    from: lines\n    type: table\n    url: sqlite:x.db\n    tabel: t\n    table: t\n",
+                    [(8, 5, "has no setting `tabel`", "tabel", "table")]),
+    "unknown top key": ("sorces: {}\n" + SOURCE + SINK, [(1, 1, "the pipeline has no setting `sorces`", "sorces", "sources")]),
+    "unknown kind": ("sources:\n  lines: {type: flie, path: x}\n" + SINK, [(2, 17, "there is no source of type `flie`", "flie", "file")]),
+    "no kind": ("sources:\n  lines: {path: x}\n" + SINK, [(2, 3, "needs `type`: http, file or generate", "lines", None)]),
+    "missing setting": ("sources:\n  lines: {type: file}\n" + SINK, [(2, 3, "needs `path`", "lines", None)]),
+    "wrong types": ("sources:\n  lines:\n    type: file\n    path: x\n    follow: maybe\n    poll: 5\n    max_record: much\n    lanes: some\n" + SINK,
+                    [(5, 13, "`follow` must be true or false, not `maybe`", "maybe", None),
+                     (6, 11, "`poll` needs a unit", "5", None),
+                     (7, 17, "`max_record` must be a size", "much", None),
+                     (8, 12, "`lanes` must be auto or a whole number", "some", None)]),
+    "out of range": ("ring: 2GiB\ndead_letters: {stop_above: 200%}\nsources:\n  lines: {type: file, path: x, lanes: 65}\n" + SINK,
+                     [(1, 7, "`ring` must be from 64KiB to 1GiB", "2GiB", None),
+                      (2, 28, "`stop_above` must be a share", "200", None),
+                      (4, 39, "`lanes` must be from 1 to 64, not `65`", "65", None)]),
+    "no power of two": ("ring: 3MiB\n" + SOURCE + SINK, [(1, 7, "power of two", "3MiB", None)]),
+    "missing reference": (SOURCE + "sinks:\n  out: {from: linse, type: file, path: x}\n",
+                          [(4, 15, "sink `out` reads `linse`, which is not there", "linse", "lines")]),
+    "sink as input": (SOURCE + SINK + "  b:\n    from: [lines, out]\n    type: file\n    path: x\n", [(6, 19, "that is a sink", "out", None)]),
+    "circle of topics": (SOURCE + "topics:\n  a: {from: b}\n  b: {from: a}\n" + SINK, [(4, 3, "circle: a -> b -> a", "a", None)]),
+    "circle of SQL": (SOURCE + "transforms:\n  a: {sql: SELECT b.x FROM b}\n  b: {sql: SELECT a.x FROM a}\n" + SINK,
+                      [(4, 3, "circle: a -> b -> a", "a", None)]),
+    "name twice": (SOURCE + "sinks:\n  Lines: {from: lines, type: file, path: x}\n",
+                   [(4, 3, "the name `Lines` is taken by the source in line 2", "Lines", None)]),
+    "key twice": (SOURCE + "sinks:\n  out:\n    from: lines\n    type: file\n    path: x\n    path: y\n",
+                  [(8, 5, "`path` stands here twice: first in line 7", "path", None)]),
+    "variable not set": (SOURCE + "sinks:\n  out:\n    from: lines\n    type: file\n    path: a/${NO_SUCH_VARIABLE}/${NOR_THIS}\n",
+                         [(7, 13, "${NO_SUCH_VARIABLE} is not set and has no default", None, None),
+                          (7, 33, "${NOR_THIS} is not set", None, None)]),
+    "file not there": (SOURCE + "sinks:\n  out:\n    from: lines\n    type: file\n    path: ${file:secret.txt}\n",
+                       [(7, 11, "${file:secret.txt} cannot be read: No such file", None, None)]),
+    "unquoted variable": (SOURCE + "sinks:\n  out: {from: lines, type: file, path: ${OUT}}\n", [(4, 40, "quote it", None, None)]),
+    "anchor and alias": ("sources:\n  lines: &a {type: file, path: x}\n  more: *a\n" + SINK,
+                         [(2, 10, "anchors and aliases", None, None), (3, 9, "anchors and aliases", None, None)]),
+    "merge key": ("x: &a {type: file, path: x}\nsources:\n  lines: {<<: *a, path: y}\n" + SINK,
+                  [(1, 1, "no setting `x`", "x", None), (1, 4, "anchors", None, None), (3, 3, "needs `type`", "lines", None),
+                   (3, 15, "anchors", None, None)]),
+    "tag": ("sources:\n  lines: {type: !!str file, path: x}\n" + SINK, [(2, 17, "tags (`!`)", None, None)]),
+    "two documents": (SOURCE + SINK + "---\na: b\n", [(5, 1, "a second document", None, None)]),
+    "tab": ("sources:\n\tlines: {}\n", [(2, 1, "a tab cannot indent", None, None)]),
+    "not YAML": ("sources: [\n", [(2, 1, "this is not YAML", None, None)]),
+    "not UTF-8": (b"sources:\n  \xc3\xa4\xff: x\n", [(2, 4, "0xff) is not UTF-8", None, None)]),
+    "empty": ("", [(1, 1, "the file is empty", None, None)]),
+    "a list": ("- a\n", [(1, 1, "a pipeline file is a map", None, None)]),
+    "no sinks": (SOURCE, [(1, 1, "the pipeline needs `sinks`", "sources", None)]),
+    "lookups": (SOURCE + "lookups: {l: {}}\n" + SINK, [(3, 1, "lookups are not available yet", "lookups", None)]),
+    "topic without brokers": (SOURCE + "topics:\n  t: {key: id}\n" + SINK, [(4, 3, "neither `from` nor brokers", "t", None)]),
+    "topic with brokers": ("kafka: {brokers: 'h:9092'}\n" + SOURCE + "topics:\n  t: {from: lines}\n" + SINK,
+                           [(5, 3, "no Kafka client yet", "t", None)]),
+    "column type": (SOURCE + "transforms:\n  a:\n    sql: SELECT id FROM lines\n    columns: {id: txt}\n" + SINK,
+                    [(6, 19, "has no type `txt`", "txt", "text")]),
+    "unknown input": (SOURCE + "transforms:\n  a:\n    sql: |\n      SELECT id,\n             x\n      FROM linse\n" + SINK,
+                      [(8, 12, "linse", "linse", "lines")]),
+    "SQL that does not parse": (SOURCE + "transforms:\n  a:\n    sql: |\n      SELECT id,\n      FROM lines\n" + SINK,
+                                [(7, 7, "syntax error", "FROM", None)]),
+    "key that nobody produces": (SOURCE + "transforms:\n  a:\n    sql: SELECT id FROM lines\n    columns: {id: bigint}\n"
+                                 "sinks:\n  out:\n    from: a\n    type: table\n    url: sqlite:x.db\n    table: t\n    mode: upsert\n"
+                                 "    key: [id, day]\n", [(14, 5, "day", "key", None)]),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_broken_file(weir, tmp_path, name):
+    text, wanted = BROKEN[name]
+    result = check(weir, tmp_path, text)
+    assert result.code == 2, result
+    found = said(result.err)
+    assert len(found) == len(wanted), result
+    for one, (line, column, part, word, suggestion) in zip(found, wanted):
+        assert (one.line, one.column) == (line, column), result
+        assert one.level == "error" and part in one.text, result
+        assert word is None or one.word == word, (one.word, result)
+        assert one.suggestion == suggestion, result
+
+
+def test_every_mistake_at_once(weir, tmp_path):
+    result = check(weir, tmp_path, "rng: 1MiB\nsources:\n  a: {type: fil, path: x}\n  b: {type: file, folow: true}\n"
+                                   "transforms:\n  t: {sql: SELECT id FROM nowhere}\nsinks:\n  s: {from: [b, c], type: file, pth: x}\n")
+    assert result.code == 2
+    found = said(result.err)
+    assert [(one.line, one.column) for one in found] == sorted((one.line, one.column) for one in found)
+    parts = ["`rng`", "`fil`", "needs `path`", "`folow`", "nowhere", "needs `path`", "`c`", "`pth`"]
+    assert len(found) == len(parts), result
+    for one, part in zip(found, parts):
+        assert part in one.text, result
+
+
+SQL_REFUSED = {
+    "delete": "DELETE FROM lines", "create": "CREATE TABLE x (a)", "attach": "ATTACH 'x.db' AS x", "pragma": "PRAGMA journal_mode = DELETE",
+    "extension": "SELECT load_extension('x.so') FROM lines", "two statements": "SELECT 1 FROM lines; SELECT 2 FROM lines",
+    "catalogue": "SELECT * FROM sqlite_schema", "into": "VACUUM INTO 'x.db'", "aggregate over the stream": "SELECT count(*) FROM lines",
+    "misspelt quoted column": "SELECT \"id FROM lines",
+}
+
+
+@pytest.mark.parametrize("name", SQL_REFUSED)
+def test_sql_is_refused(weir, tmp_path, name):
+    sql = json.dumps(SQL_REFUSED[name])
+    result = check(weir, tmp_path, SOURCE + "transforms:\n  a: {sql: %s}\n" % sql + "sinks:\n  out: {from: a, type: file, path: x}\n")
+    found = said(result.err)
+    assert result.code == 2 and found and all(one.line == 4 for one in found if one.level == "error"), result
+    assert sorted(os.listdir(tmp_path)) == ["pipe.yaml"]
+
+
+GOOD = """\
+weir: 1
+pipeline: all
+kafka: {brokers: "${KAFKA_BROKERS:-}"}  # once for all topics; empty = no Kafka
+sources:
+  events:
+    type: http
+    url: ${EONET_URL:-https://eonet.gsfc.nasa.gov/api/v3/events}
+    requests:                           # one poll = all of these
+      - {status: open}
+      - {status: closed, days: 30}
+    every: ${EONET_EVERY:-5m}
+    records: events
+    key: id
+    emit: changed
+topics:
+  eonet_raw: {from: events, key: id}
+transforms:
+  cleaned:
+    sql: |
+      SELECT e.id, unescape_html(e.title) AS title, e.closed, e."categories[0].id" AS category,
+             g."date" AS observed_at, g."type" AS geometry_type, g."coordinates[0]" AS lon, g."coordinates[1]" AS lat
+      FROM eonet_raw e, each(e.geometry) g
+    columns:
+      id: text not null
+      title: text
+      closed: timestamp
+      category: text
+      observed_at: timestamp not null
+      geometry_type: text
+      lon: double not null
+      lat: double not null
+    checks:
+      on_the_globe: lon BETWEEN -180 AND 180 AND lat BETWEEN -90 AND 90
+sinks:
+  events_table:
+    from: cleaned
+    type: table
+    url: ${DATABASE_URL:-sqlite:eonet.db}
+    table: events
+    mode: upsert
+    key: [id, observed_at]
+dead_letters: {topic: eonet_dlq}
+"""
+
+
+def test_good_file(weir, tmp_path):
+    result = check(weir, tmp_path, GOOD)
+    assert result.code == 0, result
+    assert result.err == ""
+    lines = result.out.splitlines()
+    assert lines[-1] == "pipe.yaml is good"
+    assert any(re.fullmatch(r"transform cleaned: sql, (batch|one by one: .*), reads eonet_raw", line) for line in lines), result
+    assert re.search(r"^    observed_at +timestamp not null$", result.out, re.M), result
+    # The CREATE TABLE that is shown is one that SQLite takes, with the columns in their order.
+    statement = re.search(r"CREATE TABLE.*?\)(?=\s*(;|\n\S|$))", result.out, re.S | re.I)[0]
+    base = sqlite3.connect(":memory:")
+    base.execute(statement)
+    assert [row[1] for row in base.execute("PRAGMA table_info(events)")] == [
+        "id", "title", "closed", "category", "observed_at", "geometry_type", "lon", "lat"]
+    assert sorted(os.listdir(tmp_path)) == ["pipe.yaml"], "check must not make anything"
+
+
+def test_json(weir, tmp_path):
+    result = check(weir, tmp_path, GOOD, "--json")
+    answer = result.json
+    assert result.code == 0 and answer["ok"] is True and answer["pipeline"] == "all"
+    assert answer["state"] == os.path.realpath(str(tmp_path)) + "/.weir/all"
+    nodes = {node["name"]: node for node in answer["nodes"]}
+    assert list(nodes) == ["events", "eonet_raw", "cleaned", "events_table"]
+    assert nodes["cleaned"]["from"] == ["eonet_raw"]
+    assert nodes["cleaned"]["columns"][0] == {"name": "id", "type": "text", "not_null": True}
+    assert nodes["eonet_raw"]["kind"] is None and nodes["events"]["lanes"] == 1
+    broken = check(weir, tmp_path, GOOD.replace("table: events", "tabel: events"), "--json")
+    message = [one for one in broken.json["messages"] if one["suggestion"]][0]
+    assert broken.code == 2 and broken.json["ok"] is False
+    assert (message["line"], message["column"], message["level"], message["suggestion"]) == (39, 5, "error", "table")
+
+
+def test_the_shipped_pipeline_is_good(weir, tmp_path):
+    root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    result = weir("check", os.path.join(root, "pipelines", "eonet.yaml"))
+    assert result.code == 0, result
+
+
+def test_connect(weir, tmp_path):
+    # An absent SQLite file is no fault: a run makes it. --connect must not.
+    result = check(weir, tmp_path, GOOD, "--connect", env={"EONET_URL": "http://127.0.0.1:9/"})
+    assert sorted(os.listdir(tmp_path)) == ["pipe.yaml"], result
+    # A target that cannot be used is the world's fault, not the file's: exit 3.
+    sqlite3.connect(tmp_path / "old.db").execute("CREATE TABLE events (id TEXT, observed_at TEXT)").connection.commit()
+    text = SOURCE + "transforms:\n  a: {sql: SELECT id FROM lines, columns: {id: text}}\n" \
+        "sinks:\n  out: {from: a, type: table, url: 'sqlite:old.db', table: events, mode: upsert, key: id}\n"
+    good = check(weir, tmp_path, text)
+    assert good.code == 0, good
+    result = check(weir, tmp_path, text, "--connect")
+    assert result.code == 3, result
+    found = [one for one in said(result.err) if one.level == "error"]
+    assert found and all(one.line == 6 for one in found), result
+    assert "pipe.yaml is good, but its targets are not ready" in result.err
+
+
+def test_files_that_cannot_be_read(weir, tmp_path):
+    for path in ("none.yaml", "."):
+        result = weir("check", path)
+        assert result.code == 2 and "cannot read the pipeline file" in result.err, result
+    result = check(weir, tmp_path, b"a: " + b"x" * (4 << 20))
+    assert result.code == 2 and "longer than 4 MiB" in result.err, result
+    result = check(weir, tmp_path, b"a: \0\n")
+    assert result.code == 2 and "NUL" in result.err, result
+
+
+def test_alias_bomb(weir, tmp_path):
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x]"]
+    for i in range(1, 12):
+        lines.append("a%d: &a%d [%s]" % (i, i, ", ".join(["*a%d" % (i - 1)] * 9)))
+    result = check(weir, tmp_path, "\n".join(lines) + "\n" + SOURCE + SINK)
+    assert result.code == 2 and "anchors and aliases" in result.err
+
+
+def test_variables_and_files(weir, tmp_path):
+    (tmp_path / "name.txt").write_text("out: #1\n\n")
+    text = SOURCE + "sinks:\n  out:\n    from: lines\n    type: file\n    path: ${file:name.txt}${B:-${A}}$${x}\n"
+    (tmp_path / "pipe.yaml").write_text(text)
+    result = weir("graph", "pipe.yaml", env={"A": "a: 'b"})
+    assert result.code == 0, result
+    assert "file out: #1a: 'b${x}" in result.out
+
+
+def test_when_leaves_out(weir, tmp_path):
+    text = SOURCE + "sinks:\n  a: {from: lines, type: file, path: x}\n" \
+        "  b: {when: \"${WITH_B:-}\", from: lines, type: file, path: \"${WITH_B}\"}\n"
+    names = [node["name"] for node in check(weir, tmp_path, text, "--json").json["nodes"]]
+    assert names == ["lines", "a"]
+    names = [node["name"] for node in check(weir, tmp_path, text, "--json", env={"WITH_B": "y"}).json["nodes"]]
+    assert names == ["lines", "a", "b"]
+
+
+def test_secrets_are_not_printed(weir, tmp_path):
+    (tmp_path / "password").write_text("hunter2\n")
+    text = ("sources:\n  web:\n    type: http\n    url: https://me:hunter2@h/?token=hunter2\n    auth: {bearer: hunter2, x: y}\n"
+            "    headers: {Authorization: [hunter2]}\n    every: ${file:password}\n    retries: ${file:password}\n"
+            "sinks:\n  out: {from: web, type: table, url: 'postgresql://me:hunter2@h/d', tabel: t}\n")
+    for options in ([], ["--json"]):
+        result = check(weir, tmp_path, text, *options)
+        assert result.code == 2
+        assert "hunter2" not in result.out + result.err, result
+    good = ("sources:\n  web: {type: http, url: 'https://me:hunter2@h/x?token=hunter2'}\n"
+            "sinks:\n  out: {from: web, type: table, url: 'postgresql://me:hunter2@h/d?password=hunter2', table: t}\n")
+    (tmp_path / "pipe.yaml").write_text(good)
+    for form in ("text", "dot", "mermaid"):
+        result = weir("graph", "pipe.yaml", "--format", form)
+        assert result.code == 0 and "hunter2" not in result.out + result.err, result
+        assert "h/d" in result.out
+
+
+def test_graph_of_a_broken_file(weir, tmp_path):
+    (tmp_path / "pipe.yaml").write_text(SOURCE)
+    result = weir("graph", "pipe.yaml")
+    assert result.code == 2 and "pipe.yaml:1:1: error: the pipeline needs `sinks`" in result.err, result
+    (tmp_path / "pipe.yaml").write_text(SOURCE + SINK)
+    result = weir("graph", "pipe.yaml", "--format", "dto")
+    assert result.code == 2 and "did you mean `dot`?" in result.err, result
+
+
+def matches(schema, value):
+    """As much of JSON Schema as docs/pipeline.schema.json uses."""
+    kinds = {"string": str, "number": (int, float), "integer": int, "boolean": bool, "null": type(None), "object": dict, "array": list}
+    if "const" in schema and value != schema["const"]:
+        return False
+    if "enum" in schema and value not in schema["enum"]:
+        return False
+    if "type" in schema:
+        names = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
+        if not any(isinstance(value, kinds[name]) and (name == "boolean") == isinstance(value, bool) for name in names):
+            return False
+    if "pattern" in schema and isinstance(value, str) and not re.search(schema["pattern"], value):
+        return False
+    if "minimum" in schema and isinstance(value, int) and not schema["minimum"] <= value <= schema.get("maximum", value):
+        return False
+    if "anyOf" in schema and not any(matches(one, value) for one in schema["anyOf"]):
+        return False
+    if "oneOf" in schema and sum(matches(one, value) for one in schema["oneOf"]) != 1:
+        return False
+    if isinstance(value, dict):
+        if any(name not in value for name in schema.get("required", [])):
+            return False
+        for name, inner in value.items():
+            rule = schema.get("properties", {}).get(name, schema.get("additionalProperties", True))
+            if rule is False or (rule is not True and not matches(rule, inner)):
+                return False
+    if isinstance(value, list) and (len(value) < schema.get("minItems", 0) or not all(matches(schema.get("items", {}), one) for one in value)):
+        return False
+    return True
+
+
+def test_schema_agrees_with_check(weir, tmp_path):
+    yaml = pytest.importorskip("yaml")
+    schema = json.loads(weir("reference", "--schema").out)
+    assert matches(schema, yaml.safe_load(GOOD))
+    told = ["unknown key", "unknown top key", "unknown kind", "no kind", "missing setting", "wrong types", "out of range", "no sinks", "a list",
+            "column type"]
+    for name in told:
+        assert not matches(schema, yaml.safe_load(BROKEN[name][0])), name
