@@ -53,6 +53,7 @@ struct rig {
   struct slot slot;
   struct target *target[HARNESS_SINKS];
   bool refused, ended[HARNESS_SINKS];
+  uint32_t part[HARNESS_SINKS]; // the part that must come next
   pid_t pid;
   unsigned generation;
   bool once, careful;
@@ -251,6 +252,25 @@ static inline void sink_keep(struct target *t, uint64_t position, char *text) {
   t->got[t->got_count++] = text;
 }
 
+// A record as text: its JSON, or "dead CODE BYTES".
+static inline char *record_text(const struct record_header *h, const uint8_t *body, const uint8_t *end) {
+  struct buffer text = {0};
+  if (h->kind == RECORD_DATA) {
+    assert_true(msgpack_valid(body, end));
+    assert_true(msgpack_to_json(&body, end, &text));
+  } else {
+    struct dead_letter d;
+    assert_true(dead_read(body, end, &d));
+    assert_int_equal(h->node, 2);
+    buffer_print(&text, "dead %.*s ", (int)d.code_length, d.code);
+    buffer_add(&text, d.data, d.data_length);
+    if (d.cut) buffer_text(&text, " (cut)");
+  }
+  char *copy = memory_text(buffer_cstring(&text));
+  buffer_free(&text);
+  return copy;
+}
+
 static inline void sink_take(struct rig *r, unsigned sink, const struct ring_view *view) {
   struct target *t = r->target[sink];
   struct record_header h;
@@ -259,30 +279,21 @@ static inline void sink_take(struct rig *r, unsigned sink, const struct ring_vie
   assert_false(r->ended[sink]);
   if (h.kind == RECORD_STREAM) sink_streams(r, sink);
   if (h.kind == RECORD_END) r->ended[sink] = true;
-  if (h.kind != RECORD_DATA && h.kind != RECORD_DEAD) return;
+  if (h.kind != RECORD_DATA && h.kind != RECORD_DEAD && h.kind != RECORD_PROGRESS) return;
   struct stream entry;
   struct error e = {0};
   assert_true(stream_get(&r->stream_table, h.stream, &entry, &e));
   struct target_row *row = target_row(t, entry.partition);
   stream_free(&entry);
   assert_non_null(row);
-  assert_int_equal(h.flags, RECORD_LAST);
-  // A sink skips what it has; within one sink positions rise.
+  // A sink skips what it has. Parts are numbered from 0, and only the last one moves the position.
   if (h.position <= row->position) return;
-  struct buffer text = {0};
-  if (h.kind == RECORD_DATA) {
-    assert_true(msgpack_valid(body, end));
-    assert_true(msgpack_to_json(&body, end, &text));
-  } else {
-    struct dead_letter d;
-    assert_true(dead_read(body, end, &d));
-    assert_int_equal(h.node, 2);
-    buffer_print(&text, "dead %.*s ", (int)d.code_length, d.code);
-    buffer_add(&text, d.data, d.data_length);
-    if (d.cut) buffer_text(&text, " (cut)");
+  if (h.kind != RECORD_PROGRESS) {
+    assert_int_equal(h.part, r->part[sink]);
+    r->part[sink] = h.flags & RECORD_LAST ? 0 : h.part + 1;
+    sink_keep(t, h.position, record_text(&h, body, end));
   }
-  sink_keep(t, h.position, memory_text(buffer_cstring(&text)));
-  buffer_free(&text);
+  if (!(h.flags & RECORD_LAST)) return;
   row->position = h.position;
   row->witness = h.witness;
   feedback_position(&r->own[sink], h.stream, h.position);

@@ -23,15 +23,15 @@ bool file_json_input(struct file_source *f, const struct source_input *input, co
   // msgpack is shorter than JSON but for short numbers with a point ("0.5," becomes 9 bytes), so the first room nearly always does.
   for (;; room *= 4) {
     if (room > most) room = most;
-    uint8_t *body = source_input_begin(s, (uint32_t)room, e);
+    uint8_t *body = source_part_begin(s, (uint32_t)room, e);
     if (!body) return false;
     struct msgpack_writer out = {.at = body, .end = body + room};
     bool good = json_to_msgpack_at(f->json, text, length, &out, &why);
     if (good && file_is_map(*body)) {
-      source_input_end(s, input, (uint32_t)(out.at - body));
-      return true;
+      source_part_end(s, input, (uint32_t)(out.at - body));
+      return source_input_end(s, input, e);
     }
-    source_input_abort(s);
+    source_part_abort(s);
     if (good) return dead(f, input, "not-an-object", "a record is a JSON object; this is another value", text, length, e);
     if (strcmp(why.code, "too-large") != 0 || room == most) return dead(f, input, why.code, why.text, text, length, e);
   }

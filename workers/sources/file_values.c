@@ -98,11 +98,11 @@ bool file_value_input(struct file_source *f, const struct source_input *input, c
     free(reason);
     return good;
   }
-  uint8_t *body = source_input_begin(&f->source, (uint32_t)length, e);
+  uint8_t *body = source_part_begin(&f->source, (uint32_t)length, e);
   if (!body) return false;
   memcpy(body, at, length);
-  source_input_end(&f->source, input, (uint32_t)length);
-  return true;
+  source_part_end(&f->source, input, (uint32_t)length);
+  return source_input_end(&f->source, input, e);
 }
 
 static bool broken(const struct file_source *f, const struct file *file, const char *what, struct error *e) {

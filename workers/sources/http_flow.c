@@ -56,11 +56,11 @@ static bool data_flow(struct http_source *h, const struct source_input *input, c
     free(reason);
     return good;
   }
-  uint8_t *body = source_input_begin(&h->source, (uint32_t)record->length, e);
+  uint8_t *body = source_part_begin(&h->source, (uint32_t)record->length, e);
   if (!body) return false;
   memcpy(body, record->body, record->length);
-  source_input_end(&h->source, input, (uint32_t)record->length);
-  return true;
+  source_part_end(&h->source, input, (uint32_t)record->length);
+  return source_input_end(&h->source, input, e);
 }
 
 static bool record_flow(void *context, const struct journal_record *record) {

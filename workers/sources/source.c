@@ -1,7 +1,7 @@
 // The common part of all sources: see source.h for the protocol and the layout of the note.
 //
 // Invariant: the note staged in w->output.note describes exactly the complete groups in front of w->output.group_end, at every call of
-// ring_group_end and ring_publish. Only the functions below touch it.
+// ring_group_end and ring_publish. Only this file and source_input.c touch it.
 #include "workers/sources/source.h"
 
 #include <stdlib.h>
@@ -24,10 +24,6 @@ uint64_t source_witness_length(uint64_t witness) {
   return witness >> WITNESS_SHIFT;
 }
 
-static uint64_t *note_of_stream(const struct source *s, uint64_t stream) {
-  return s->w->output.note + WORKER_NOTE_OWN + 2 * stream;
-}
-
 static uint64_t *note_of_end(const struct source *s) {
   return s->w->output.note + WORKER_NOTE_OWN + 2 * s->most;
 }
@@ -42,8 +38,8 @@ static bool streams_load(struct source *s, struct error *e) {
   for (uint64_t i = 0; i < count; i++) {
     struct source_stream *stream = &s->streams[i];
     if (!stream_get(&s->w->streams, i, &stream->entry, e)) return false;
-    stream->position = note_of_stream(s, i)[0];
-    stream->witness = note_of_stream(s, i)[1];
+    stream->position = source_note(s, i)[0];
+    stream->witness = source_note(s, i)[1];
     // Position 0 is "not begun" or "begun at 0 with nothing published": settling it (again) is right for both.
     stream->begun = stream->position > 0;
     s->count = i + 1;
@@ -66,6 +62,7 @@ bool source_open(struct source *s, struct worker *w, const struct source_kind *k
   s->resumed = w->output.published > 0;
   worker_counters_load(w, w->output.note);
   s->ended = *note_of_end(s) != 0;
+  s->stop_above = job_double(job_root(&w->job), "stop_above", 0.5);
   return streams_load(s, e);
 }
 
@@ -143,10 +140,6 @@ static bool answers_wait(struct source *s, enum feedback_state least) {
   }
 }
 
-static uint32_t word_of(uint64_t stream, enum stream_word which) {
-  return (uint32_t)(stream * STREAM_WORDS + which);
-}
-
 // True when a sink has a start stored for this stream: the least of them wins over the settings.
 static bool stored_start(const struct source *s, uint64_t stream, uint64_t *start) {
   bool found = false;
@@ -166,21 +159,21 @@ static bool start_resolve(struct source *s, uint64_t stream, bool ran_before, st
     error_set(e, ERROR_FAULT, "words", "the source has %u words, stream %llu needs more", words->count, (unsigned long long)stream);
     return false;
   }
-  if (words_load(words, word_of(stream, STREAM_START_STATE)) == 1) return true;
+  if (words_load(words, source_word(stream, STREAM_START_STATE)) == 1) return true;
   uint64_t start = 0;
   // A partition that appeared while this source was running, or between two runs of it, starts at its beginning: it belongs to what comes
   // after the start that was resolved once.
   bool beginning = s->streams[stream].later || ran_before;
   if (!stored_start(s, stream, &start) && !beginning && !s->kind.start(s->kind.owner, stream, &start, e)) return false;
-  words_store(words, word_of(stream, STREAM_START), start);
+  words_store(words, source_word(stream, STREAM_START), start);
   CRASH_POINT("source.start_resolved");
-  words_store(words, word_of(stream, STREAM_START_STATE), 1);
+  words_store(words, source_word(stream, STREAM_START_STATE), 1);
   return true;
 }
 
 static bool stream_begin(struct source *s, uint64_t stream, struct error *e) {
   struct source_stream *one = &s->streams[stream];
-  uint64_t least = words_load(&s->w->source_words, word_of(stream, STREAM_START)), witness = 0;
+  uint64_t least = words_load(&s->w->source_words, source_word(stream, STREAM_START)), witness = 0;
   for (unsigned sink = 0; sink < s->w->feedbacks; sink++) {
     struct feedback_answer a;
     feedback_get(&s->w->feedback[sink], stream, &a);
@@ -195,8 +188,8 @@ static bool stream_begin(struct source *s, uint64_t stream, struct error *e) {
   one->position = least;
   one->witness = witness;
   one->begun = true;
-  note_of_stream(s, stream)[0] = least;
-  note_of_stream(s, stream)[1] = witness;
+  source_note(s, stream)[0] = least;
+  source_note(s, stream)[1] = witness;
   return true;
 }
 
@@ -219,109 +212,6 @@ bool source_settle(struct source *s, struct error *e) {
   for (uint64_t i = first; i < s->count; i++)
     if (!s->streams[i].begun && !stream_begin(s, i, e)) return false;
   return true;
-}
-
-uint32_t source_body_max(const struct source *s) {
-  uint64_t most = ring_record_max(s->w->output.capacity) - sizeof(struct record_header);
-  return most > LIMIT_RECORD ? LIMIT_RECORD : (uint32_t)most;
-}
-
-uint8_t *source_input_begin(struct source *s, uint32_t room, struct error *e) {
-  struct ring_writer *out = &s->w->output;
-  uint32_t size = room + (uint32_t)sizeof(struct record_header);
-  uint8_t *at;
-  while (!(at = ring_reserve(out, size)))
-    if (!worker_output_room(s->w, size, e)) return NULL;
-  return at + sizeof(struct record_header);
-}
-
-bool source_has_room(struct source *s, uint32_t room, uint32_t *wanted) {
-  uint32_t size = room + (uint32_t)sizeof(struct record_header);
-  // After a fault there is no room to wait for: whoever writes next finds the fault and reports it.
-  if (s->w->output.fault != RING_OK) return true;
-  if (ring_reserve(&s->w->output, size)) {
-    ring_abort(&s->w->output);
-    return true;
-  }
-  *wanted = size;
-  return false;
-}
-
-bool source_sleep(struct source *s, uint32_t wanted) {
-  source_publish(s);
-  return ring_writer_sleep(&s->w->output, wanted);
-}
-
-void source_input_abort(struct source *s) {
-  ring_abort(&s->w->output);
-}
-
-// The input's one record is written: account, note, group.
-static void input_finish(struct source *s, const struct source_input *input, enum record_kind kind, uint32_t length) {
-  struct worker *w = s->w;
-  struct ring_writer *out = &w->output;
-  struct record_header header = {.kind = (uint8_t)kind,
-                                 .flags = RECORD_LAST,
-                                 .node = (uint16_t)w->node_index,
-                                 .stream = (uint32_t)input->stream,
-                                 .position = input->position,
-                                 .witness = input->witness,
-                                 .time = input->time};
-  // The open reservation begins at out->at; ring_commit moves it.
-  record_write(out->data + (out->at & out->mask) + RING_FRAME, &header);
-  ring_commit(out, length + (uint32_t)sizeof header);
-  s->streams[input->stream].position = input->position;
-  s->streams[input->stream].witness = input->witness;
-  uint64_t *note = note_of_stream(s, input->stream);
-  note[0] = input->position;
-  note[1] = input->witness;
-  w->counters[COUNT_IN]++;
-  w->counters[COUNT_ROWS_MADE]++;
-  w->counters[COUNT_BYTES_IN] += input->bytes;
-  w->counters[kind == RECORD_DEAD ? COUNT_DEAD_RECORDS : COUNT_WITH_ROWS]++;
-  w->counters[kind == RECORD_DEAD ? COUNT_DEAD_ROWS : COUNT_OUT]++;
-  worker_counters_note(w, out->note);
-  CRASH_POINT("source.before_group_end");
-  ring_group_end(out);
-  if (w->careful) source_publish(s);
-}
-
-void source_input_end(struct source *s, const struct source_input *input, uint32_t length) {
-  input_finish(s, input, RECORD_DATA, length);
-}
-
-bool source_input_dead(struct source *s, const struct source_input *input, const struct source_dead *dead, struct error *e) {
-  struct dead_letter letter = {
-      .node = s->w->node, .reason = dead->reason, .code = dead->code, .format = dead->format ? dead->format : "raw"};
-  uint32_t frame = dead_size(&letter), most = source_body_max(s);
-  if (frame > most) {
-    error_set(e, ERROR_OPERATOR, "too-large", "the ring is too small even for a dead letter of %u bytes (setting ring)", frame);
-    return false;
-  }
-  letter.data = dead->bytes;
-  letter.data_length = dead->length > LIMIT_DEAD_DATA ? LIMIT_DEAD_DATA : (uint32_t)dead->length;
-  letter.cut = dead->cut || dead->length > letter.data_length;
-  uint32_t room = frame + letter.data_length;
-  if (room > most) room = most;
-  uint8_t *at = source_input_begin(s, room, e);
-  if (!at) return false;
-  struct msgpack_writer out = {.at = at, .end = at + room};
-  dead_write(&out, &letter, room - frame);
-  input_finish(s, input, RECORD_DEAD, (uint32_t)(out.at - at));
-  return true;
-}
-
-void source_publish(struct source *s) {
-  struct worker *w = s->w;
-  if (w->output.group_end != w->output.published) {
-    CRASH_POINT("source.before_publish");
-    ring_publish(&w->output);
-    CRASH_POINT("source.after_publish");
-    worker_did_work(w);
-  }
-  for (uint64_t i = 0; i < s->count; i++)
-    if (s->streams[i].begun) words_store(&w->source_words, word_of(i, STREAM_ISSUED), s->streams[i].position);
-  worker_counters_show(w);
 }
 
 bool source_end(struct source *s, struct error *e) {

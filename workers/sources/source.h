@@ -39,6 +39,9 @@ struct source_kind {
   bool (*check)(void *owner, uint64_t stream, uint64_t position, uint64_t witness, struct error *e);
 };
 
+// The brake: which of the last inputs became dead letters. A file of another kind, or a changed API, must not drain into them.
+enum { SOURCE_WINDOW = 1000 };
+
 struct source {
   struct worker *w;
   struct source_kind kind;
@@ -48,6 +51,12 @@ struct source {
   bool stop;                     // a stop was asked
   bool ended;                    // the end of the run is in the ring already: an earlier life finished the work
   bool resumed;                  // an earlier life of this worker has published
+  // The input in hand: its parts so far, and the flags of the last one in the ring, not published yet.
+  uint32_t parts, dead_parts;
+  uint8_t *last_flags;
+  double stop_above;
+  uint8_t window[SOURCE_WINDOW]; // by number of the input modulo the window: 1 = it died
+  uint32_t window_at, window_dead;
 };
 
 // Takes up the ring where the last life left it. `extra` words of the note are the kind's own.
@@ -63,23 +72,19 @@ bool source_settle(struct source *s, struct error *e);
 
 // Bytes that the body of one record may have in this ring.
 uint32_t source_body_max(const struct source *s);
-// One input = one record. Opens the record with `room` bytes for its body (at most source_body_max); waits while the ring is full.
-// The body goes to the returned place; then source_input_end, or source_input_abort. NULL: e.
-uint8_t *source_input_begin(struct source *s, uint32_t room, struct error *e);
-void source_input_abort(struct source *s);
-// For sources that have other things to do while the ring is full: is there room for a body of this size now? False: *wanted is what to
-// pass to source_sleep.
-bool source_has_room(struct source *s, uint32_t room, uint32_t *wanted);
-// Announces to the readers that the source is about to sleep for that room (publishes first). False: there is room now, do not sleep.
-bool source_sleep(struct source *s, uint32_t wanted);
 
+// An input and its records. Each record: source_part_begin, the body is written, source_part_end or _abort; then source_input_end for the
+// whole input. All parts of an input become visible together.
 struct source_input {
   uint64_t stream, position, witness;
   int64_t time;   // microseconds
   uint64_t bytes; // read from outside for it
 };
-void source_input_end(struct source *s, const struct source_input *input, uint32_t length);
-// An input that cannot go on: a dead letter with its original bytes, cut where they do not fit.
+// Opens a record with `room` bytes for its body (at most source_body_max); waits while the ring is full. NULL: e.
+uint8_t *source_part_begin(struct source *s, uint32_t room, struct error *e);
+void source_part_abort(struct source *s);
+void source_part_end(struct source *s, const struct source_input *input, uint32_t length);
+// What cannot go on: a dead letter with its original bytes, cut where they do not fit.
 struct source_dead {
   const char *code, *reason;
   const char *format; // "raw" (NULL too): as the source read them; "msgpack"
@@ -87,7 +92,23 @@ struct source_dead {
   uint64_t length;
   bool cut; // the bytes are not all of it
 };
+bool source_part_dead(struct source *s, const struct source_input *input, const struct source_dead *dead, struct error *e);
+// Takes back the parts of the input in hand.
+void source_parts_abort(struct source *s);
+// Bytes of the ring that the parts of one input may still take; at 0 the input is too large for it.
+uint64_t source_parts_room(const struct source *s);
+// The input is complete (with no part it counts as filtered). False: too many of the last inputs became dead letters (ERROR_OPERATOR).
+bool source_input_end(struct source *s, const struct source_input *input, struct error *e);
+// The common case, one record that is a dead letter: source_part_dead and source_input_end.
 bool source_input_dead(struct source *s, const struct source_input *input, const struct source_dead *dead, struct error *e);
+// Tells the sinks how far a stream is whose last inputs gave no record.
+bool source_progress(struct source *s, uint64_t stream, struct error *e);
+
+// For sources that have other things to do while the ring is full: is there room for a body of this size now? False: *wanted is what to
+// pass to source_sleep.
+bool source_has_room(struct source *s, uint32_t room, uint32_t *wanted);
+// Announces to the readers that the source is about to sleep for that room (publishes first). False: there is room now, do not sleep.
+bool source_sleep(struct source *s, uint32_t wanted);
 // Shows all inputs that are ended; before every sleep and at the end of each turn that took something.
 void source_publish(struct source *s);
 // The end of the run; nothing may follow.
@@ -95,6 +116,14 @@ bool source_end(struct source *s, struct error *e);
 
 // The exit code of a source that has finished (`good`) or failed with e: what was taken before the failure is published first.
 int source_leave(struct source *s, bool good, const struct error *e);
+
+// Where a stream's words stand: in the ring's note (position, witness), and among the source's words.
+static inline uint64_t *source_note(const struct source *s, uint64_t stream) {
+  return s->w->output.note + WORKER_NOTE_OWN + 2 * stream;
+}
+static inline uint32_t source_word(uint64_t stream, enum stream_word which) {
+  return (uint32_t)(stream * STREAM_WORDS + which);
+}
 
 // The turn of a source's loop: renews the hang deadline, remembers a wish to stop. True: stop.
 bool source_turn(struct source *s);
