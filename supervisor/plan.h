@@ -1,5 +1,5 @@
-// The plan: what a checked pipeline file means as nodes, chains and workers. Made by plan_make from the file, carried out by the rest of the
-// supervisor, drawn by `weir graph`. Holds settings as msgpack (proto/job.h), never records.
+// The plan: what a checked pipeline file means as nodes, chains and workers. Made by plan_make from the file, carried out by the rest of
+// the supervisor, drawn by `weir graph`. Holds settings as msgpack (proto/job.h), never records.
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>
@@ -14,11 +14,12 @@ enum plan_section { PLAN_SOURCE, PLAN_TRANSFORM, PLAN_TOPIC, PLAN_LOOKUP, PLAN_S
 struct plan_node {
   char *name;
   enum plan_section section;
-  const struct worker_kind *kind;  // NULL for a topic without brokers: records pass on, no worker
-  struct buffer settings;          // msgpack map, typed, defaults filled in
-  unsigned *from; size_t from_count;  // indexes of the nodes it reads (a transform: those that its SQL names)
-  int line, column;                // where it stands in the file
-  char *form;                      // a transform: how it runs ("batch", "one by one: ...")
+  const struct worker_kind *kind; // NULL for a topic without brokers: records pass on, no worker
+  struct buffer settings;         // msgpack map, typed, defaults filled in
+  unsigned *from;
+  size_t from_count; // indexes of the nodes it reads (a transform: those that its SQL names)
+  int line, column;  // where it stands in the file
+  char *form;        // a transform: how it runs ("batch", "one by one: ...")
 };
 
 // One worker of a chain. Index 0 of a chain is its source; parents come before children.
@@ -29,41 +30,46 @@ struct plan_worker {
   unsigned children;   // readers of its own ring; 0 for a sink
   char *edge;          // node names from the source to the parent, topics included, joined by ">"
   uint64_t ring_bytes; // capacity of its output ring; 0 for a sink
-  unsigned *dead_nodes; size_t dead_node_count;  // a sink: nodes whose dead letters it stores (it is the first sink behind them in file order)
+  unsigned *dead_nodes;
+  size_t dead_node_count; // a sink: nodes whose dead letters it stores (it is the first sink behind them in file order)
 };
 
-struct plan_chain {    // one source and everything behind it; it runs in `lanes` copies
-  unsigned source;     // index in nodes
-  unsigned lanes;      // 1..LIMIT_LANES
-  char *fingerprint;   // hash of the source's settings that decide what flows
-  struct plan_worker *workers; size_t worker_count;
+struct plan_chain {  // one source and everything behind it; it runs in `lanes` copies
+  unsigned source;   // index in nodes
+  unsigned lanes;    // 1..LIMIT_LANES
+  char *fingerprint; // hash of the source's settings that decide what flows
+  struct plan_worker *workers;
+  size_t worker_count;
 };
 
 struct plan {
-  char *file, *pipeline, *state;   // state: absolute path of the state folder
-  struct plan_node *nodes; size_t node_count;
-  struct plan_chain *chains; size_t chain_count;
-  double stop_above;               // dead_letters.stop_above, 0..1
-  uint64_t dead_store_bytes;       // dead_letters.max_bytes
-  uint64_t drain_ms;               // drain_timeout: how long a stop waits for the rings to empty
-  char *text;                      // the file as read
+  char *file, *pipeline, *state; // state: absolute path of the state folder
+  struct plan_node *nodes;
+  size_t node_count;
+  struct plan_chain *chains;
+  size_t chain_count;
+  double stop_above;         // dead_letters.stop_above, 0..1
+  uint64_t dead_store_bytes; // dead_letters.max_bytes
+  uint64_t drain_ms;         // drain_timeout: how long a stop waits for the rings to empty
+  char *text;                // the file as read
 };
 
 // What stands in the way, or is worth knowing, with its place in the file.
 struct plan_message {
   enum check_level level;
-  int line, column;    // from 1
+  int line, column; // from 1
   char *text, *suggestion;
 };
 struct plan_report {
-  struct plan_message *messages; size_t count;
-  bool failed;         // at least one CHECK_ERROR
+  struct plan_message *messages;
+  size_t count;
+  bool failed; // at least one CHECK_ERROR
 };
 
 struct plan_options {
   const char *file;
-  const char *state;   // --state, or NULL
-  bool connect;        // try the targets
+  const char *state; // --state, or NULL
+  bool connect;      // try the targets
 };
 
 // Reads, checks and plans; every error of the file lands in the report, not only the first. NULL when it failed (the report says why).

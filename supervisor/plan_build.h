@@ -1,5 +1,5 @@
-// The plan while it is made: what the steps of plan_make hand to each other. Only plan*.c and the verbs that show more than a plan holds
-// (check.c) include this.
+// The plan while it is made: what the steps of plan_make hand to each other. Only plan*.c and the verbs that need more than a plan holds
+// (check.c, run.c) include this.
 //
 //   config_file, config_yaml -> plan_nodes.c (nodes, settings, from) -> plan_ask.c (what workers say, columns) -> plan_chain.c (trees)
 //

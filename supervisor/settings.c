@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "proto/clock.h"
 #include "proto/error.h"
 #include "proto/hash.h"
 #include "proto/limits.h"
@@ -124,6 +125,7 @@ static const char *shown(const struct take *t, const struct config_node *node, c
 
 static bool take_text_type(const struct take *t, const struct config_node *node) {
   char quote[80];
+  int64_t micros;
   const struct setting *s = t->setting;
   const char *text = node->text;
   if (!*text && !(s->flags & SETTING_EMPTY)) {
@@ -144,7 +146,7 @@ static bool take_text_type(const struct take *t, const struct config_node *node)
   }
   if (s->type == SETTING_NAME && !value_name(text))
     return complain(t, node, NULL, "must be a name of letters, digits, `_`, `-`, `.`, at most 63 of them, not `%s`", shown(t, node, quote));
-  if (s->type == SETTING_START && !value_choice(text, "earliest|latest") && !value_time(text))
+  if (s->type == SETTING_START && !value_choice(text, "earliest|latest") && !clock_parse(text, node->length, &micros))
     return complain(t, node, NULL, "must be earliest, latest or a time as 2025-11-08T00:00:00Z, not `%s`", shown(t, node, quote));
   if (s->type == SETTING_FIELD && *text) {
     struct error e = {0};
@@ -188,7 +190,7 @@ static bool take_duration(const struct take *t, const struct config_node *node) 
   if (value_int(node->text, &bare) && bare != 0)
     return complain(t, node, NULL, "needs a unit: `%s` as %sms, %ss, %sm, %sh or %sd?", shown(t, node, quote), quote, quote, quote, quote,
                     quote);
-  if (!value_duration(node->text, &value))
+  if (!clock_duration(node->text, node->length, &value))
     return complain(t, node, NULL, "must be a time as 100ms, 30s, 5m, 24h, 90d or 1h30m, not `%s`", shown(t, node, quote));
   value_duration_text(t->setting->least, least);
   value_duration_text(t->setting->most, most);

@@ -69,21 +69,6 @@ static bool take_amount(const char **text, const struct unit *units, size_t coun
   return false;
 }
 
-bool value_duration(const char *text, int64_t *milliseconds) {
-  if (strcmp(text, "0") == 0) {
-    *milliseconds = 0;
-    return true;
-  }
-  int64_t sum = 0, amount;
-  while (*text) {
-    if (!take_amount(&text, duration_units, sizeof duration_units / sizeof *duration_units, &amount)) return false;
-    if (__builtin_add_overflow(sum, amount, &sum)) return false;
-    *milliseconds = sum;
-    if (!*text) return true;
-  }
-  return false;
-}
-
 bool value_size(const char *text, int64_t *bytes) {
   int64_t number;
   if (is_digit(*text) && value_int(text, &number)) {
@@ -91,36 +76,6 @@ bool value_size(const char *text, int64_t *bytes) {
     return true;
   }
   return take_amount(&text, size_units, sizeof size_units / sizeof *size_units, bytes) && !*text;
-}
-
-static bool take_digits(const char **text, size_t count, int least, int most) {
-  int number = 0;
-  for (size_t i = 0; i < count; i++) {
-    if (!is_digit((*text)[i])) return false;
-    number = number * 10 + ((*text)[i] - '0');
-  }
-  *text += count;
-  return number >= least && number <= most;
-}
-
-static bool take_character(const char **text, char c) {
-  return **text == c && (*text)++;
-}
-
-bool value_time(const char *text) {
-  if (!take_digits(&text, 4, 1, 9999) || !take_character(&text, '-') || !take_digits(&text, 2, 1, 12) || !take_character(&text, '-') ||
-      !take_digits(&text, 2, 1, 31))
-    return false;
-  if (!*text) return true;
-  if ((*text != 'T' && *text != ' ') || !text++) return false;
-  if (!take_digits(&text, 2, 0, 23) || !take_character(&text, ':') || !take_digits(&text, 2, 0, 59) || !take_character(&text, ':') ||
-      !take_digits(&text, 2, 0, 60))
-    return false;
-  if (take_character(&text, '.')) {
-    if (!is_digit(*text)) return false;
-    while (is_digit(*text)) text++;
-  }
-  return strcmp(text, "Z") == 0;
 }
 
 bool value_choice(const char *text, const char *choices) {

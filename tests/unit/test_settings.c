@@ -106,26 +106,17 @@ static void test_examples_are_good(void **state) {
 
 // ---- values
 
-static void test_durations(void **state) {
+static void test_duration_texts(void **state) {
   (void)state;
   static const struct {
-    const char *text;
     int64_t ms;
-  } good[] = {{"0", 0}, {"100ms", 100}, {"30s", 30000}, {"5m", 300000}, {"24h", 86400000}, {"90d", 7776000000}, {"1h30m", 5400000}};
-  static const char *const bad[] = {"",    "5",   "5 m", "m", "5x", "-5s", "1.5h", "5mm", "99999999999999999999d", "9223372036854775807d",
-                                    "5m ", "1h30"};
-  int64_t ms;
-  for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
-    assert_true(value_duration(good[i].text, &ms));
-    assert_true(ms == good[i].ms);
+    const char *text;
+  } wanted[] = {{0, "0"}, {100, "100ms"}, {30000, "30s"}, {5400000, "90m"}, {86400000, "1d"}, {3600001, "3600001ms"}};
+  for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++) {
+    char text[32];
+    value_duration_text(wanted[i].ms, text);
+    assert_string_equal(text, wanted[i].text);
   }
-  for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
-    if (value_duration(bad[i], &ms)) fail_msg("accepted: %s", bad[i]);
-  char text[32];
-  value_duration_text(5400000, text);
-  assert_string_equal(text, "90m");
-  value_duration_text(0, text);
-  assert_string_equal(text, "0");
 }
 
 static void test_sizes(void **state) {
@@ -160,9 +151,6 @@ static void test_small_values(void **state) {
   assert_true(value_bool("true", &flag) && flag);
   assert_true(value_bool("false", &flag) && !flag);
   assert_false(value_bool("yes", &flag) || value_bool("True", &flag) || value_bool("1", &flag));
-  assert_true(value_time("2025-11-08") && value_time("2025-11-08T10:00:00Z") && value_time("2025-11-08 10:00:00.25Z"));
-  assert_false(value_time("2025-13-08") || value_time("2025-11-08T10:00:00") || value_time("2025-11-08T25:00:00Z") ||
-               value_time("08.11.2025"));
   assert_true(value_choice("all", "all|changed") && value_choice("changed", "all|changed"));
   assert_false(value_choice("al", "all|changed") || value_choice("", "all|changed") || value_choice("all|changed", "all|changed"));
   assert_true(value_name("eonet-2.x_y") && value_name("1st"));
@@ -390,20 +378,13 @@ static void test_reference_names_every_setting(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_table_is_sound),
-      cmocka_unit_test(test_examples_are_good),
-      cmocka_unit_test(test_durations),
-      cmocka_unit_test(test_sizes),
-      cmocka_unit_test(test_small_values),
-      cmocka_unit_test(test_defaults_and_types),
-      cmocka_unit_test(test_lists_and_columns),
-      cmocka_unit_test(test_wrong_values),
-      cmocka_unit_test(test_all_mistakes_at_once),
-      cmocka_unit_test(test_secrets_are_not_shown),
-      cmocka_unit_test(test_fingerprints),
-      cmocka_unit_test(test_fingerprint_is_fixed),
-      cmocka_unit_test(test_reference_is_fresh),
-      cmocka_unit_test(test_reference_names_every_setting),
+      cmocka_unit_test(test_table_is_sound),       cmocka_unit_test(test_examples_are_good),
+      cmocka_unit_test(test_duration_texts),       cmocka_unit_test(test_sizes),
+      cmocka_unit_test(test_small_values),         cmocka_unit_test(test_defaults_and_types),
+      cmocka_unit_test(test_lists_and_columns),    cmocka_unit_test(test_wrong_values),
+      cmocka_unit_test(test_all_mistakes_at_once), cmocka_unit_test(test_secrets_are_not_shown),
+      cmocka_unit_test(test_fingerprints),         cmocka_unit_test(test_fingerprint_is_fixed),
+      cmocka_unit_test(test_reference_is_fresh),   cmocka_unit_test(test_reference_names_every_setting),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
