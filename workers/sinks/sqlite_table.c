@@ -6,7 +6,6 @@
 
 #include "proto/buffer.h"
 #include "proto/limits.h"
-#include "proto/msgpack.h"
 
 // ---- types
 
@@ -90,31 +89,21 @@ bool sqlite_table_check_key(struct sqlite *db, const char *name, const struct ta
       "FROM pragma_index_list(?1) l JOIN pragma_index_info(l.name) c WHERE l.\"unique\" AND NOT l.partial GROUP BY l.name "
       "UNION ALL SELECT count(*) = ?2 AND min(name IN (SELECT value FROM json_each(?3))) "
       "FROM pragma_table_info(?1) WHERE pk > 0)";
-  struct buffer names = {0}, map = {0};
   int64_t keys = 0;
-  for (size_t i = 0; i < t->count; i++) keys += t->columns[i].key != 0;
-  buffer_reserve(&map, (size_t)keys * (LIMIT_NAME + 8) + 8);
-  struct msgpack_writer w = {.at = map.at, .end = map.at + map.room};
-  msgpack_write_array(&w, (uint32_t)keys);
-  for (size_t i = 0; i < t->count; i++)
-    if (t->columns[i].key) msgpack_write_text(&w, t->columns[i].name, (uint32_t)t->columns[i].length);
-  const uint8_t *at = map.at;
-  struct sqlite_query *q = msgpack_to_json(&at, w.at, &names) ? sqlite_prepare(db, sql, e) : NULL;
-  bool ok = false, fits = false;
-  if (q) {
-    sqlite_bind_cstring(q, 1, name);
-    sqlite_bind_int(q, 2, keys);
-    sqlite_bind_text(q, 3, (const char *)names.at, names.length);
-    ok = sqlite_step(q, e) == SQLITE_GOT_ROW;
-    fits = ok && sqlite_column_int(q, 0) != 0;
-    sqlite_reset(q);
-  }
+  while (table_key_column(t, (unsigned)keys + 1)) keys++;
+  struct sqlite_query *q = sqlite_prepare(db, sql, e);
+  if (!q) return false;
+  char *names = table_key_json(t);
+  sqlite_bind_cstring(q, 1, name);
+  sqlite_bind_int(q, 2, keys);
+  sqlite_bind_cstring(q, 3, names);
+  bool ok = sqlite_step(q, e) == SQLITE_GOT_ROW, fits = ok && sqlite_column_int(q, 0) != 0;
+  sqlite_reset(q);
   if (ok && !fits)
     error_set(e, ERROR_OPERATOR, "no-unique-index",
               "table %s has no unique index on exactly the columns of `key:` (%s), so an upsert cannot find its row: CREATE UNIQUE INDEX",
-              name, buffer_cstring(&names));
-  buffer_free(&names);
-  buffer_free(&map);
+              name, names);
+  free(names);
   return ok && fits;
 }
 
@@ -139,15 +128,10 @@ static void add_used_names(struct buffer *sql, const struct table *t) {
 
 // The names of the key's columns, in the key's order.
 static void add_key_names(struct buffer *sql, const struct table *t) {
-  bool found = true;
-  for (unsigned place = 1; found; place++) {
-    found = false;
-    for (size_t i = 0; i < t->count; i++) {
-      if (t->columns[i].key != place) continue;
-      if (place > 1) buffer_text(sql, ", ");
-      add_name(sql, t->columns[i].name);
-      found = true;
-    }
+  const struct column *column;
+  for (unsigned place = 1; (column = table_key_column(t, place)); place++) {
+    if (place > 1) buffer_text(sql, ", ");
+    add_name(sql, column->name);
   }
 }
 
@@ -164,7 +148,6 @@ static void add_definition(struct buffer *sql, const struct column *c) {
 
 char *sqlite_table_create_sql(const struct table *t, const char *name) {
   struct buffer sql = {0};
-  bool keyed = false;
   buffer_text(&sql, "CREATE TABLE ");
   add_name(&sql, name);
   buffer_text(&sql, " (");
@@ -173,9 +156,8 @@ char *sqlite_table_create_sql(const struct table *t, const char *name) {
     if (i > 0) buffer_text(&sql, ", ");
     add_definition(&sql, c);
     if (c->not_null || c->key) buffer_text(&sql, " NOT NULL");
-    keyed = keyed || c->key != 0;
   }
-  if (keyed) {
+  if (table_key_column(t, 1)) {
     buffer_text(&sql, ", PRIMARY KEY (");
     add_key_names(&sql, t);
     buffer_text(&sql, ")");

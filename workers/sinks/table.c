@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "proto/buffer.h"
 #include "proto/hash.h"
 #include "proto/limits.h"
 #include "proto/log.h"
@@ -169,6 +170,29 @@ bool table_mark_key(struct table *t, struct job_value key, struct error *e) {
     free(name);
   }
   return true;
+}
+
+const struct column *table_key_column(const struct table *t, unsigned place) {
+  for (size_t i = 0; i < t->count; i++)
+    if (t->columns[i].key == place) return &t->columns[i];
+  return NULL;
+}
+
+char *table_key_json(const struct table *t) {
+  struct buffer names = {0}, packed = {0};
+  const struct column *column;
+  unsigned count = 0;
+  while (table_key_column(t, count + 1)) count++;
+  buffer_reserve(&packed, (size_t)count * (LIMIT_NAME + 8) + 8);
+  struct msgpack_writer w = {.at = packed.at, .end = packed.at + packed.room};
+  msgpack_write_array(&w, count);
+  for (unsigned place = 1; (column = table_key_column(t, place)); place++) msgpack_write_text(&w, column->name, (uint32_t)column->length);
+  const uint8_t *at = packed.at;
+  if (w.overflow || !msgpack_to_json(&at, w.at, &names)) buffer_clear(&names);
+  char *text = memory_text(buffer_cstring(&names));
+  buffer_free(&packed);
+  buffer_free(&names);
+  return text;
 }
 
 bool table_is_settled(const struct table *t) {

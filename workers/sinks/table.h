@@ -72,6 +72,10 @@ int table_add_known_columns(struct table *t, struct job_value settings, struct e
 void table_guess(struct column *column, const uint8_t *at, const uint8_t *end);
 // Marks the key. False with e set: a key column is not in the table.
 bool table_mark_key(struct table *t, struct job_value key, struct error *e);
+// The column at a place of the key, from 1; NULL behind the last.
+const struct column *table_key_column(const struct table *t, unsigned place);
+// The key's names as a JSON array; owned by the caller.
+char *table_key_json(const struct table *t);
 // True when no record can bring a column into use any more: nothing to look for before a batch.
 bool table_is_settled(const struct table *t);
 

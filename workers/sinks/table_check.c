@@ -128,6 +128,7 @@ void table_sink_check(struct check *c) {
     check_key(c, &s, &input);
     if (s.create) check_create(c, &s, scheme, &input);
     if (c->connect && scheme == URL_SQLITE) check_sqlite(c, &s, &input);
+    if (c->connect && scheme == URL_POSTGRES) check_postgres(c, &s, &input);
   }
   table_free(&input);
   table_settings_free(&s);

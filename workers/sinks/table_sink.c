@@ -6,7 +6,7 @@
 #include "workers/sinks/sink.h"
 #include "workers/sinks/url.h"
 
-static const struct target_kind *const kinds[] = {[URL_SQLITE] = &target_sqlite};
+static const struct target_kind *const kinds[] = {[URL_SQLITE] = &target_sqlite, [URL_POSTGRES] = &target_postgres};
 
 int table_sink_run(struct worker *w) {
   struct error e = {0};
@@ -14,9 +14,5 @@ int table_sink_run(struct worker *w) {
   char *url = job_text(w->settings, "url", "");
   bool known = url_scheme_find(url, &scheme, &e);
   free(url);
-  if (known && scheme == URL_POSTGRES) {
-    error_set(&e, ERROR_CONFIG, "url", "postgresql: targets are not available yet");
-    known = false;
-  }
   return known ? sink_run(w, kinds[scheme]) : worker_fail(w, &e);
 }

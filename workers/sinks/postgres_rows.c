@@ -1,0 +1,281 @@
+// Rows of a batch into a table of PostgreSQL.
+//
+// COPY: rows are encoded straight from the ring into a chunk of 64 KiB and sent while the server reads the one before; no copy of the
+// batch. Arrays: rows are encoded once, ordered by their keys (all writers in one order meet no deadlock), then dealt out column by column.
+#include "workers/sinks/postgres_rows.h"
+
+#include <endian.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "workers/sinks/postgres_encode.h"
+#include "workers/sinks/postgres_table.h"
+
+enum { CHUNK = 1 << 16 };
+#define NOT_NAMED SIZE_MAX
+
+void postgres_rows_free(struct postgres_rows *r) {
+  for (size_t i = 0; i < r->array_room; i++) buffer_free(&r->arrays[i]);
+  free(r->arrays);
+  free(r->params);
+  free(r->order);
+  free(r->places);
+  free(r->cursors);
+  free(r->sent);
+  row_free(&r->row);
+  keys_free(&r->keys);
+  buffer_free(&r->encoded);
+  buffer_free(&r->chunk);
+}
+
+static void reserve(struct postgres_rows *r, size_t rows, size_t columns) {
+  if (rows > r->room) {
+    r->order = memory_resize(r->order, rows * sizeof *r->order);
+    r->places = memory_resize(r->places, rows * sizeof *r->places);
+    r->cursors = memory_resize(r->cursors, rows * sizeof *r->cursors);
+    r->sent = memory_resize(r->sent, rows * sizeof *r->sent);
+    r->room = rows;
+  }
+  if (columns > r->array_room) {
+    r->arrays = memory_resize(r->arrays, columns * sizeof *r->arrays);
+    r->params = memory_resize(r->params, columns * sizeof *r->params);
+    memset(r->arrays + r->array_room, 0, (columns - r->array_room) * sizeof *r->arrays);
+    r->array_room = columns;
+  }
+}
+
+// ---- one row
+
+// Appends the fields of all used columns, or kills the row and leaves `out` as it was.
+static bool encode_row(struct postgres_rows *r, struct batch_row *record, struct buffer *out) {
+  size_t before = out->length;
+  struct error e = {0};
+  if (!row_read_or_kill(&r->row, r->table, r->b, record)) return false;
+  for (size_t i = 0; i < r->table->count; i++) {
+    const struct column *column = &r->table->columns[i];
+    if (!column->used || postgres_encode(out, column, &r->row.cells[i], &e)) continue;
+    out->length = before;
+    batch_kill(r->b, record, e.text, e.code, column->name, NULL);
+    return false;
+  }
+  return true;
+}
+
+static uint16_t used_columns(const struct table *t) {
+  size_t used = 0;
+  for (size_t i = 0; i < t->count; i++) used += t->columns[i].used;
+  return (uint16_t)used;
+}
+
+// ---- taking a batch
+
+static int by_key(const void *a, const void *b, void *keys) {
+  return keys_compare(keys, *(const uint32_t *)a, *(const uint32_t *)b);
+}
+
+static int by_arrival(const void *a, const void *b) {
+  uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+  return x < y ? -1 : x > y;
+}
+
+static bool is_to_write(const struct batch_row *row) {
+  return row->state == ROW_LIVE && !row->is_letter;
+}
+
+static void encode_all(struct postgres_rows *r) {
+  buffer_clear(&r->encoded);
+  if (r->upsert) keys_begin(&r->keys, r->b->count);
+  for (uint32_t i = 0; i < r->b->count; i++) {
+    struct batch_row *row = &r->b->rows[i];
+    if (!is_to_write(row)) continue;
+    r->places[i] = r->encoded.length;
+    if (!encode_row(r, row, &r->encoded) || !r->upsert) continue;
+    uint32_t earlier = keys_put(&r->keys, r->table, &r->row, i);
+    if (earlier != KEY_NONE) r->b->rows[earlier].state = ROW_SUPERSEDED;
+  }
+}
+
+void postgres_rows_take(struct postgres_rows *r, struct postgres *p, struct batch *b) {
+  r->p = p;
+  r->b = b;
+  r->arrays_used = r->upsert || postgres_table_needs_casts(r->table);
+  reserve(r, b->count, r->table->count);
+  if (r->arrays_used) encode_all(r);
+  r->count = 0;
+  for (uint32_t i = 0; i < b->count; i++)
+    if (is_to_write(&b->rows[i])) r->order[r->count++] = i;
+  if (r->upsert) qsort_r(r->order, r->count, sizeof *r->order, by_key, &r->keys);
+}
+
+// ---- COPY
+
+static bool send_chunk(struct postgres_rows *r, struct error *e) {
+  bool ok = r->chunk.length == 0 || postgres_copy_data(r->p, r->chunk.at, r->chunk.length, e);
+  buffer_clear(&r->chunk);
+  return ok;
+}
+
+static bool copy_rows(struct postgres_rows *r, size_t from, size_t to, struct error *e) {
+  static const char head[] =
+      "PGCOPY\n\377\r\n\0\0\0\0\0\0\0\0"; // signature, flags, length of the extension; the literal ends with one 0 more
+  uint16_t columns = used_columns(r->table);
+  buffer_clear(&r->chunk);
+  buffer_add(&r->chunk, head, 19);
+  for (size_t i = from; i < to; i++) {
+    struct batch_row *row = &r->b->rows[r->order[i]];
+    if (!is_to_write(row)) continue;
+    size_t before = r->chunk.length;
+    postgres_encode_u16(&r->chunk, columns);
+    if (!encode_row(r, row, &r->chunk)) {
+      r->chunk.length = before;
+      continue;
+    }
+    r->sent[r->line_count++] = (uint32_t)i;
+    if (r->chunk.length >= CHUNK && !send_chunk(r, e)) return false;
+  }
+  postgres_encode_u16(&r->chunk, UINT16_MAX);
+  return send_chunk(r, e);
+}
+
+static bool send_by_copy(struct postgres_rows *r, size_t from, size_t to, size_t *bad, struct error *e) {
+  char *sql = postgres_table_copy_sql(r->table, r->quoted);
+  r->line_count = 0;
+  bool ok = postgres_copy_begin(r->p, sql, e) && copy_rows(r, from, to, e) && postgres_copy_end(r->p, e);
+  free(sql);
+  uint64_t line = postgres_failure(r->p)->copy_line;
+  if (!ok && line >= 1 && line <= r->line_count) *bad = r->sent[line - 1];
+  return ok;
+}
+
+// ---- arrays
+
+static void deal_out(struct postgres_rows *r, size_t from, size_t to) {
+  uint32_t rows = 0;
+  for (size_t i = from; i < to; i++)
+    if (is_to_write(&r->b->rows[r->order[i]])) r->cursors[rows++] = r->places[r->order[i]];
+  size_t n = 0;
+  for (size_t c = 0; c < r->table->count; c++) {
+    const struct column *column = &r->table->columns[c];
+    if (!column->used) continue;
+    struct buffer *array = &r->arrays[n];
+    buffer_clear(array);
+    postgres_encode_array_head(array, column, rows);
+    for (uint32_t i = 0; i < rows; i++) {
+      const uint8_t *field = r->encoded.at + r->cursors[i];
+      uint32_t length;
+      memcpy(&length, field, sizeof length);
+      length = be32toh(length);
+      size_t bytes = sizeof length + (length == UINT32_MAX ? 0 : length);
+      buffer_add(array, field, bytes);
+      r->cursors[i] += bytes;
+    }
+    r->params[n++] = (struct postgres_param){
+        .bytes = (const char *)array->at, .length = array->length, .type = postgres_array_oid(column), .binary = true};
+  }
+}
+
+static bool send_by_arrays(struct postgres_rows *r, size_t from, size_t to, struct error *e) {
+  deal_out(r, from, to);
+  char *sql = postgres_table_insert_sql(r->table, r->quoted, r->upsert);
+  struct postgres_result *result = postgres_call(r->p, sql, r->params, used_columns(r->table), e);
+  free(sql);
+  postgres_result_free(result);
+  return result != NULL;
+}
+
+// ---- sending
+
+static bool any_to_write(const struct postgres_rows *r, size_t from, size_t to) {
+  for (size_t i = from; i < to; i++)
+    if (is_to_write(&r->b->rows[r->order[i]])) return true;
+  return false;
+}
+
+static bool send(struct postgres_rows *r, size_t from, size_t to, size_t *bad, struct error *e) {
+  *bad = NOT_NAMED;
+  if (!any_to_write(r, from, to)) return true;
+  return r->arrays_used ? send_by_arrays(r, from, to, e) : send_by_copy(r, from, to, bad, e);
+}
+
+bool postgres_rows_send(struct postgres_rows *r, struct error *e) {
+  size_t bad;
+  return send(r, 0, r->count, &bad, e);
+}
+
+// ---- the search
+
+// COPY says the column in its context only: "COPY t, line 2, column v: ...".
+static char *column_of(const struct postgres_failure *f) {
+  static const char mark[] = ", column ";
+  if (f->column[0] != '\0') return memory_text(f->column);
+  const char *found = strncmp(f->context, "COPY ", 5) == 0 ? strstr(f->context, mark) : NULL;
+  if (!found) return NULL;
+  found += strlen(mark);
+  return memory_text_n(found, strcspn(found, ":\n"));
+}
+
+// The row at this place of the order is refused. The one that it had superseded comes back in its place; false: there is none.
+static bool bury(struct postgres_rows *r, size_t at, const struct error *why, char *column, char *constraint) {
+  uint32_t index = r->order[at];
+  batch_kill(r->b, &r->b->rows[index], why->text, why->code, column, constraint);
+  uint32_t previous = r->upsert ? r->keys.entries[index].previous : KEY_NONE;
+  if (previous == KEY_NONE) return false;
+  r->b->rows[previous].state = ROW_LIVE;
+  r->order[at] = previous;
+  return true;
+}
+
+// One try with a savepoint around it. On refusal the transaction is as it was before.
+static bool try_rows(struct postgres_rows *r, size_t from, size_t to, size_t *bad, char **column, char **constraint, struct error *e) {
+  struct error undo = {0};
+  if (!postgres_exec(r->p, "SAVEPOINT weir", e)) return false;
+  if (send(r, from, to, bad, e)) return postgres_exec(r->p, "RELEASE weir", e);
+  const struct postgres_failure *f = postgres_failure(r->p);
+  *column = column_of(f);
+  *constraint = memory_text(f->constraint);
+  if (e->class == ERROR_DATA && !postgres_exec(r->p, "ROLLBACK TO weir; RELEASE weir", &undo)) *e = undo;
+  return false;
+}
+
+static bool place(struct postgres_rows *r, size_t from, size_t to, struct error *e);
+
+// What to do about a refused range. Each step makes it smaller, or kills a row.
+static bool divide(struct postgres_rows *r, size_t *from, size_t to, size_t bad, const struct error *why, char *column, char *constraint,
+                   struct error *e) {
+  if (to - *from == 1) bad = *from;
+  if (bad == NOT_NAMED) {
+    // Keys that only the database holds for equal: in the order of arrival, the last one wins at the latest when each is alone.
+    if (strcmp(why->code, "21000") == 0) qsort(r->order + *from, to - *from, sizeof *r->order, by_arrival);
+    size_t middle = *from + (to - *from) / 2;
+    if (!place(r, *from, middle, e)) return false;
+    *from = middle;
+    return true;
+  }
+  if (!place(r, *from, bad, e)) return false;
+  bool again = bury(r, bad, why, column, constraint);
+  *from = again ? bad : bad + 1;
+  return true;
+}
+
+static bool place(struct postgres_rows *r, size_t from, size_t to, struct error *e) {
+  while (from < to) {
+    struct error why = {0};
+    char *column = NULL, *constraint = NULL;
+    size_t bad;
+    bool done = try_rows(r, from, to, &bad, &column, &constraint, &why), go_on = why.class == ERROR_DATA;
+    if (!done && go_on)
+      go_on = divide(r, &from, to, bad, &why, column, constraint, e);
+    else
+      *e = why;
+    free(column);
+    free(constraint);
+    if (done) return true;
+    if (!go_on) return false;
+  }
+  return true;
+}
+
+bool postgres_rows_search(struct postgres_rows *r, struct error *e) {
+  // Deferred constraints would only speak at the commit, and name no row.
+  return postgres_exec(r->p, "SET CONSTRAINTS ALL IMMEDIATE", e) && place(r, 0, r->count, e);
+}
