@@ -175,6 +175,15 @@ static void a_new_partition_of_a_known_source_starts_at_its_beginning(void **sta
   free(second);
 }
 
+static void a_file_of_another_kind_does_not_drain_into_dead_letters(void **state) {
+  (void)state;
+  for (int i = 0; i < 400; i++) append("{\"n\":1}\n");
+  for (int i = 0; i < 2000; i++) append("<row/>\n");
+  assert_int_equal(run(""), WORKER_EXIT_OPERATOR);
+  // Half of the window of 1,000 and the one that was too many.
+  assert_int_equal(sinks[0].got_count, 400 + 501);
+}
+
 static void document(void **state) {
   (void)state;
   put("{\"title\": \"t\",\n \"data\": {\"items\": [{\"n\":1}, 5, {\"n\":2}]}}");
@@ -436,6 +445,7 @@ int main(void) {
       TEST(missing_file_is_refused),
       TEST(latest_starts_behind_the_last_whole_line),
       TEST(a_new_partition_of_a_known_source_starts_at_its_beginning),
+      TEST(a_file_of_another_kind_does_not_drain_into_dead_letters),
       TEST(document),
       TEST(rewritten_document_is_refused),
       TEST(broken_document_is_one_dead_letter),

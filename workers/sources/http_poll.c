@@ -11,7 +11,7 @@
 #include "proto/limits.h"
 #include "workers/sources/http_state.h"
 
-enum { RECORDS_PER_TURN = 64, BACKOFF_MS = 10000, WAIT_MOST_MS = 60000, DEAD_KEY = 9 };
+enum { RECORDS_PER_TURN = 64, BACKOFF_FIRST_MS = 500, BACKOFF_MS = 10000, WAIT_MOST_MS = 60000, DEAD_KEY = 9 };
 
 struct poll {
   struct http_source *h;
@@ -89,7 +89,7 @@ static enum http_poll_result page_try(struct poll *p, const char *url, bool cond
 // One page, tried again with backoff.
 static enum http_poll_result page_fetch(struct poll *p, const char *url, bool conditional) {
   struct http_source *h = p->h;
-  struct backoff backoff = {.most_ms = BACKOFF_MS};
+  struct backoff backoff = {.next_ms = BACKOFF_FIRST_MS, .most_ms = BACKOFF_MS};
   for (unsigned tries = 0;; tries++) {
     bool again;
     struct error why = {0};

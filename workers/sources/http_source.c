@@ -18,6 +18,7 @@
 #include "workers/sources/http_state.h"
 
 enum { FIRST_BACKOFF_MS = 1000 };
+#define HTTP_PARTITION "journal"
 
 static bool start_of(void *owner, uint64_t stream, uint64_t *position, struct error *e) {
   struct http_source *h = owner;
@@ -43,18 +44,19 @@ static bool position_check(void *owner, uint64_t stream, uint64_t position, uint
   if (position >= totals->next) {
     error_set(e, ERROR_OPERATOR, "position",
               "a sink has position %llu, but the journal \"%s\" has only given out positions up to %llu: an older copy of it was put back. "
-              "Nothing was sent or skipped. Choices: put the newer journal back; or `weir positions set` the sink to %llu (what is polled "
-              "from now on is delivered) or lower (delivered again from there)",
-              (unsigned long long)position, h->journal_path, (unsigned long long)(totals->next - 1),
+              "Nothing was sent or skipped. Choices: put the newer journal back; or `weir positions set SINK --source %s --partition '%s' "
+              "--to %llu` (what is polled from now on is delivered), or to a lower one (delivered again from there)",
+              (unsigned long long)position, h->journal_path, (unsigned long long)(totals->next - 1), h->w->source, HTTP_PARTITION,
               (unsigned long long)(totals->next - 1));
     return false;
   }
   if (h->key || position >= totals->trimmed) return true;
   error_set(e, ERROR_OPERATOR, "position",
-            "a sink has position %llu, but the journal \"%s\" holds only what is behind position %llu (setting keep): records between them "
-            "are gone. Nothing was sent or skipped. Choices: put an older copy of the journal back; or `weir positions set` the sink to "
-            "%llu (what is between is skipped)",
-            (unsigned long long)position, h->journal_path, (unsigned long long)totals->trimmed, (unsigned long long)totals->trimmed);
+            "a sink has position %llu, but the journal \"%s\" holds only what is behind position %llu (setting keep). Nothing was sent or "
+            "skipped. Choices: put an older copy of the journal back; or `weir positions set SINK --source %s --partition '%s' --to %llu` "
+            "(what lies between is skipped)",
+            (unsigned long long)position, h->journal_path, (unsigned long long)totals->trimmed, h->w->source, HTTP_PARTITION,
+            (unsigned long long)totals->trimmed);
   return false;
 }
 
@@ -159,7 +161,7 @@ static bool source_work(struct http_source *h, struct error *e) {
   baseline_set(h);
   h->json = json_parser_new();
   h->client = http_client_new();
-  int64_t stream = source_stream(&h->source, "journal", journal_identity(h->journal), -1, false, e);
+  int64_t stream = source_stream(&h->source, HTTP_PARTITION, journal_identity(h->journal), -1, false, e);
   if (stream < 0) return false;
   h->stream = (uint64_t)stream;
   if (!source_settle(&h->source, e) && !(h->source.stop && !error_is_set(e))) return false;

@@ -177,10 +177,7 @@ static bool stream_begin(struct source *s, uint64_t stream, struct error *e) {
   for (unsigned sink = 0; sink < s->w->feedbacks; sink++) {
     struct feedback_answer a;
     feedback_get(&s->w->feedback[sink], stream, &a);
-    if (!s->kind.check(s->kind.owner, stream, a.position, a.witness, e)) {
-      error_add(e, "partition \"%s\" of source \"%s\"", one->entry.partition, s->w->source);
-      return false;
-    }
+    if (!s->kind.check(s->kind.owner, stream, a.position, a.witness, e)) return false;
     if (sink > 0 && a.position >= least) continue;
     least = a.position;
     witness = a.witness;

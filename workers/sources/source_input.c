@@ -164,5 +164,6 @@ void source_publish(struct source *s) {
   }
   for (uint64_t i = 0; i < s->count; i++)
     if (s->streams[i].begun) words_store(&w->source_words, source_word(i, STREAM_ISSUED), s->streams[i].position);
+  worker_hand(w, UINT64_MAX, 0);
   worker_counters_show(w);
 }
