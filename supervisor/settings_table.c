@@ -406,7 +406,10 @@ static const struct setting_table sql = {
     .example =
         "cleaned:\n  sql: SELECT id, upper(name) AS name FROM lines WHERE id > 0\n  columns:\n    id: bigint not null\n    name: text\n"};
 static const struct setting_table topics = {
-    .place = SETTINGS_TOPIC, ROWS(topic_rows), .help = "A Kafka topic. Without brokers one with `from` hands records on."};
+    .place = SETTINGS_TOPIC,
+    ROWS(topic_rows),
+    .help = "A Kafka topic. Without brokers one with `from` hands records on, and the other settings have no effect. "
+            "This build has no Kafka client yet, so brokers are an error where there is a topic."};
 static const struct setting_table lookups = {.place = SETTINGS_LOOKUP, .help = "Tables that SQL may join. Not available yet."};
 static const struct setting_table sinks = {.place = SETTINGS_SINK, ROWS(sink_rows), .help = "What every sink may have."};
 static const struct setting_table table_sink = {

@@ -256,6 +256,42 @@ def test_connect(weir, tmp_path):
     assert "pipe.yaml is good, but its targets are not ready" in result.err
 
 
+PG = SOURCE + """\
+transforms:
+  a: {sql: "SELECT id, n FROM lines", columns: {id: text not null, n: bigint}}
+sinks:
+  out:
+    from: a
+    type: table
+    url: ${URL}
+    table: numbers
+    mode: upsert
+    key: id
+"""
+
+
+def test_connect_postgres(weir, tmp_path, database):
+    def connect(url=database.url):
+        result = check(weir, tmp_path, PG, "--connect", env={"URL": url})
+        errors = [one for one in said(result.err) if one.level == "error"]
+        assert (result.code == 3) == bool(errors) and all(6 <= one.line <= 12 for one in errors), result
+        return result
+
+    absent = connect()
+    assert absent.code == 0 and "encrypted" in absent.out and "would" in absent.out, absent
+    assert database.tables() == set(), "check --connect must create nothing"
+    database.query("CREATE TABLE numbers (id text NOT NULL, n bigint)")
+    without = connect()
+    assert without.code == 3 and "unique" in without.err, without
+    database.query("ALTER TABLE numbers ADD PRIMARY KEY (id)")
+    assert connect().code == 0
+    database.query("ALTER TABLE numbers ALTER n TYPE date USING NULL")
+    wrong = connect()
+    assert wrong.code == 3 and "cannot hold" in wrong.err, wrong
+    refused = connect("postgresql://me:hunter2@127.0.0.1:1/nothing")
+    assert refused.code == 3 and "hunter2" not in refused.err + refused.out, refused
+
+
 def test_files_that_cannot_be_read(weir, tmp_path):
     for path in ("none.yaml", "."):
         result = weir("check", path)
