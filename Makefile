@@ -60,7 +60,7 @@ $(O)/weir: $(O)/supervisor/main.o $(LIBRARY)
 
 $(LIBRARY): $(filter-out $(O)/supervisor/main.o,$(OBJECTS))
 	@rm -f $@
-	$(AR) rcs $@ $^
+	$(AR) qcs $@ $^
 
 $(O)/%.o: %.c
 	@mkdir -p $(@D)
@@ -104,7 +104,7 @@ $(BUILD)/fuzz/%.o: %.cc
 
 $(BUILD)/fuzz/libweir.a: $(FUZZ_OBJECTS)
 	@rm -f $@
-	$(AR) rcs $@ $^
+	$(AR) qcs $@ $^
 
 $(BUILD)/fuzz/fuzz_%: $(BUILD)/fuzz/tests/fuzz/fuzz_%.o $(BUILD)/fuzz/libweir.a
 	clang++ -fsanitize=fuzzer,address,undefined -o $@ $^ $(LDLIBS)

@@ -55,16 +55,17 @@ bool worker_role_find(const char *name, enum worker_role *role) {
 
 void check_find(struct check *c, enum check_level level, const char *setting, long offset, const char *suggestion, const char *format,
                 ...) {
-  char text[ERROR_TEXT];
+  char *text = NULL;
   va_list list;
   va_start(list, format);
-  vsnprintf(text, sizeof text, format, list);
+  // A note may hold a whole CREATE TABLE: its length is not bounded by what an error's text may have.
+  if (vasprintf(&text, format, list) < 0) text = memory_text(format);
   va_end(list);
   c->findings = memory_resize(c->findings, (c->finding_count + 1) * sizeof *c->findings);
   c->findings[c->finding_count++] = (struct check_finding){.level = level,
                                                            .setting = memory_text(setting),
                                                            .offset = offset,
-                                                           .text = memory_text(text),
+                                                           .text = text,
                                                            .suggestion = suggestion ? memory_text(suggestion) : NULL};
 }
 
