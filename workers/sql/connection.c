@@ -179,6 +179,9 @@ static const char *const clock_functions[] = {
     "current_date", "current_time", "current_timestamp", "date", "datetime", "julianday", "strftime", "time", "timediff", "unixepoch",
 };
 
+// Their values have subtypes, as those of all functions named json... have.
+static const char *const subtype_functions[] = {"->", "->>", "now", "parse_time"};
+
 static int name_compare(const void *a, const void *b) {
   return sqlite3_stricmp(a, *(const char *const *)b);
 }
@@ -196,6 +199,7 @@ static int refuse(struct sql_engine *engine, const char *format, const char *nam
 static int guard_function(struct sql_engine *engine, const char *name) {
   if (NAME_IN(name, clock_functions)) engine->reads_clock = true;
   if (sqlite3_stricmp(name, "uuid") == 0) engine->reads_identity = true;
+  if (NAME_IN(name, subtype_functions) || sqlite3_strnicmp(name, "json", 4) == 0) engine->makes_subtypes = true;
   if (NAME_IN(name, allowed_functions)) return SQLITE_OK;
   if (sqlite3_stricmp(name, "random") == 0 || sqlite3_stricmp(name, "randomblob") == 0)
     return refuse(engine, "%s() gives another value each time a record is replayed: use hash(uuid())", name);

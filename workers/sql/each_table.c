@@ -144,14 +144,13 @@ static int element_take(struct each_cursor *cursor) {
   return SQLITE_OK;
 }
 
-static int each_over(struct each_cursor *cursor, struct field_span span) {
+static int each_over(struct each_cursor *cursor, const uint8_t *from, const uint8_t *end) {
   struct msgpack_value head;
-  const uint8_t *at = span.at;
-  if (!at) return SQLITE_OK;
-  if (!msgpack_read(&at, span.end, &head)) return each_fail(cursor, "the value is broken");
+  const uint8_t *at = from;
+  if (!msgpack_read(&at, end, &head)) return each_fail(cursor, "the value is broken");
   cursor->number = 0;
-  cursor->at = span.at;
-  cursor->at_end = span.end;
+  cursor->at = from;
+  cursor->at_end = end;
   if (head.type == MSGPACK_NIL) return SQLITE_OK;
   cursor->kind = EACH_OF_SCALAR;
   cursor->left = 1;
@@ -170,7 +169,7 @@ static int each_over_text(struct each_cursor *cursor, struct sql_engine *engine,
   cursor->own = true;
   buffer_clear(&cursor->parsed);
   buffer_add(&cursor->parsed, at, (size_t)(end - at));
-  return each_over(cursor, (struct field_span){.at = cursor->parsed.at, .end = cursor->parsed.at + cursor->parsed.length});
+  return each_over(cursor, cursor->parsed.at, cursor->parsed.at + cursor->parsed.length);
 }
 
 static int each_over_scalar(struct each_cursor *cursor, struct sql_engine *engine, sqlite3_value *value) {
@@ -181,7 +180,7 @@ static int each_over_scalar(struct each_cursor *cursor, struct sql_engine *engin
   buffer_reserve(&cursor->parsed, (size_t)sqlite3_value_bytes(value) + 16);
   struct msgpack_writer w = {.at = cursor->parsed.at, .end = cursor->parsed.at + cursor->parsed.room};
   cell_write(&cell, &w);
-  return each_over(cursor, (struct field_span){.at = cursor->parsed.at, .end = w.at});
+  return each_over(cursor, cursor->parsed.at, w.at);
 }
 
 static int each_filter(sqlite3_vtab_cursor *base, int number, const char *text, int count, sqlite3_value **values) {
@@ -195,14 +194,14 @@ static int each_filter(sqlite3_vtab_cursor *base, int number, const char *text, 
   if (handed) {
     struct msgpack_value head;
     const uint8_t *at = handed->at;
-    if (!msgpack_read(&at, handed->end, &head) || head.type != MSGPACK_TEXT) return each_over(cursor, *handed);
+    if (!msgpack_read(&at, handed->end, &head) || head.type != MSGPACK_TEXT) return each_over(cursor, handed->at, handed->end);
     return each_over_text(cursor, engine, head.bytes, head.length);
   }
   int type = sqlite3_value_type(values[0]);
   if (type == SQLITE_NULL) return SQLITE_OK;
   if (type != SQLITE_TEXT) return each_over_scalar(cursor, engine, values[0]);
   const uint8_t *json = sqlite3_value_blob(values[0]);
-  if (sql_input_recognise(engine, json, &span)) return each_over(cursor, span);
+  if (sql_input_recognise(engine, json, &span)) return each_over(cursor, span.at, span.end);
   return each_over_text(cursor, engine, json, (size_t)sqlite3_value_bytes(values[0]));
 }
 
@@ -216,7 +215,7 @@ static int each_eof(sqlite3_vtab_cursor *base) {
   return ((struct each_cursor *)base)->end;
 }
 
-static struct field_span field_get(struct each_cursor *cursor, size_t column) {
+static const struct field_span *field_get(struct each_cursor *cursor, size_t column) {
   // An element comes out of a value that msgpack_skip has stepped over: it cannot be broken.
   if (!cursor->indexed) (void)field_index_set(&cursor->fields, cursor->element.at, cursor->element.end);
   cursor->indexed = true;
@@ -229,18 +228,18 @@ static int each_column(sqlite3_vtab_cursor *base, sqlite3_context *context, int 
   if (number == EACH_KEY && cursor->kind == EACH_OF_ARRAY) {
     sqlite3_result_int64(context, cursor->number);
   } else if (number == EACH_KEY && cursor->kind == EACH_OF_MAP) {
-    sql_value_give(engine, context, cursor->key, NULL, !cursor->own);
+    sql_value_give(engine, context, &cursor->key, NULL, !cursor->own);
   } else if (number == EACH_VALUE) {
-    sql_value_give(engine, context, cursor->element, NULL, !cursor->own);
+    sql_value_give(engine, context, &cursor->element, NULL, !cursor->own);
   } else if (number >= EACH_FIELDS) {
     size_t column = (size_t)(number - EACH_FIELDS);
     enum column_use use = engine->each_columns.use[column];
     if (use == USE_NOTHING) return SQLITE_OK;
-    struct field_span span = field_get(cursor, column);
+    const struct field_span *span = field_get(cursor, column);
     if (use == USE_VALUE) {
       sql_value_give(engine, context, span, NULL, !cursor->own);
-    } else if (span.at) {
-      cursor->handed[column] = span;
+    } else if (span) {
+      cursor->handed[column] = *span;
       sqlite3_result_pointer(context, &cursor->handed[column], SQL_POINTER, NULL);
     }
   }
@@ -252,9 +251,9 @@ static int each_rowid(sqlite3_vtab_cursor *base, sqlite3_int64 *rowid) {
   return SQLITE_INTERNAL;
 }
 
-struct field_span sql_each_copy(struct sql_engine *engine, unsigned each, size_t column) {
+const struct field_span *sql_each_copy(struct sql_engine *engine, unsigned each, size_t column) {
   struct each_cursor *cursor = each < engine->opened_count ? engine->opened[each] : NULL;
-  if (!cursor || cursor->end) return (struct field_span){0};
+  if (!cursor || cursor->end) return NULL;
   return field_get(cursor, column);
 }
 

@@ -13,6 +13,10 @@
 #include "workers/sql/plan_check.h"
 #include "workers/sql/rows.h"
 
+void sql_engine_single_thread(void) {
+  (void)sqlite3_config(SQLITE_CONFIG_SINGLETHREAD);
+}
+
 void sql_problems_free(struct sql_problems *problems) {
   for (size_t i = 0; i < problems->count; i++) {
     free(problems->list[i].setting);

@@ -64,6 +64,8 @@ struct sql_problems {
 };
 void sql_problems_free(struct sql_problems *problems);
 
+// For a process that runs one thread and has not used SQLite yet: takes the locks out of it. Without effect when it is too late.
+void sql_engine_single_thread(void);
 // Prepares the SQL. NULL when it cannot be run: at least one problem that is no warning says why. sql_engine_free accepts NULL.
 struct sql_engine *sql_engine_open(const struct sql_spec *spec, struct sql_problems *problems);
 // The same for callers that only want the first reason: e is ERROR_CONFIG.

@@ -62,6 +62,7 @@ struct output_column {
   uint32_t key_size;
   int statement_column;
   struct column_rule rule;
+  bool plain; // no rule: the value goes on as it is
   struct copy_source copy;
 };
 
@@ -88,6 +89,8 @@ struct sql_engine {
   bool batch;
   bool reads_identity; // it calls uuid()
   bool reads_clock;    // the SQL uses a function whose value SQLite may keep for a whole run
+  bool makes_subtypes; // the SQL uses a function that may give a value with a subtype
+  bool subtypes;       // some value of the record in hand may carry one
   int reprepared;      // SQLITE_STMTSTATUS_REPREPARE when the plan was checked
 
   struct sql_table_columns input_columns, each_columns;

@@ -209,12 +209,3 @@ bool field_index_set(struct field_index *index, const uint8_t *at, const uint8_t
   if (head.type == MSGPACK_MAP) return map_index(index, first, end, head.length);
   return msgpack_skip(&at, end) && at == end;
 }
-
-struct field_span field_index_get(const struct field_index *index, size_t column) {
-  const struct field_column *c = &index->names->columns[column];
-  struct field_span span = c->slot == FIELD_NONE ? index->whole : index->slots[c->slot];
-  if (!c->path || !span.at) return span;
-  struct field_span found;
-  if (!msgpack_path_find(c->path, span.at, span.end, &found.at, &found.end)) return (struct field_span){0};
-  return found;
-}

@@ -15,7 +15,7 @@
 
 enum { FIELD_NONE = -1 };
 
-// One value inside a record; at NULL: absent.
+// One value inside a record.
 struct field_span {
   const uint8_t *at, *end;
 };
@@ -52,8 +52,8 @@ struct field_guess {
 // The values of one record, by key.
 struct field_index {
   const struct field_names *names;
-  struct field_span *slots; // key_count of them
-  struct field_span whole;
+  struct field_span *slots;       // key_count of them
+  struct field_span whole, found; // found: what a path led to last
   uint32_t guesses;
   struct field_guess guess[FIELD_PREDICTED];
 };
@@ -69,5 +69,11 @@ void field_index_open(struct field_index *index, const struct field_names *names
 void field_index_close(struct field_index *index);
 // Indexes one value. A map gives its keys (the last one wins where a key repeats), any other value none. False: it is broken.
 bool field_index_set(struct field_index *index, const uint8_t *at, const uint8_t *end);
-// The value of a column in the value indexed last; at NULL when absent.
-struct field_span field_index_get(const struct field_index *index, size_t column);
+// The value of a column in the value indexed last; NULL when absent. Valid until the next call with this index.
+static inline const struct field_span *field_index_get(struct field_index *index, size_t column) {
+  const struct field_column *c = &index->names->columns[column];
+  const struct field_span *span = c->slot == FIELD_NONE ? &index->whole : &index->slots[c->slot];
+  if (!span->at) return NULL;
+  if (!c->path) return span;
+  return msgpack_path_find(c->path, span->at, span->end, &index->found.at, &index->found.end) ? &index->found : NULL;
+}

@@ -112,6 +112,7 @@ int sql_record_take(struct sql_engine *engine) {
   if (!engine->has_record) return 0;
   engine->record_number++;
   engine->uuid_calls = 0;
+  engine->subtypes = engine->makes_subtypes;
   sql_clock_set(engine->record.time);
   if (is_map(engine->record.at, engine->record.end) && field_index_set(&engine->input, engine->record.at, engine->record.end)) return 1;
   strcpy(engine->failure, "the record is not a well-formed msgpack map");
@@ -158,8 +159,10 @@ static int input_column(sqlite3_vtab_cursor *base, sqlite3_context *context, int
     sql_value_give(engine, context, field_index_get(&engine->input, column), json, true);
     return SQLITE_OK;
   }
-  json->span = field_index_get(&engine->input, column);
-  if (json->span.at) sqlite3_result_pointer(context, &json->span, SQL_POINTER, NULL);
+  const struct field_span *span = field_index_get(&engine->input, column);
+  if (!span) return SQLITE_OK;
+  json->span = *span;
+  sqlite3_result_pointer(context, &json->span, SQL_POINTER, NULL);
   return SQLITE_OK;
 }
 

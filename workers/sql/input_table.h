@@ -18,7 +18,7 @@ char *sql_table_declaration(const char *fixed, const struct field_names *names, 
 // how).
 int sql_record_take(struct sql_engine *engine);
 
-// The element of each() number `each` of this run, as an output column wants it; at NULL: null.
-struct field_span sql_each_copy(struct sql_engine *engine, unsigned each, size_t column);
+// The element of each() number `each` of this run, as an output column wants it; NULL: null.
+const struct field_span *sql_each_copy(struct sql_engine *engine, unsigned each, size_t column);
 // True when `value` is JSON text that a column of the input table has given: then span is what it was made of.
 bool sql_input_recognise(const struct sql_engine *engine, const void *text, struct field_span *span);

@@ -165,7 +165,7 @@ static int rule_compare(const void *name, const void *rule) {
   return strcmp(name, ((const struct op_rule *)rule)->name);
 }
 
-enum { ARGUMENTS_MOST = 4 }; // of a virtual table: ours take one, SQLite's JSON tables two
+enum { ARGUMENTS_MOST = 127 }; // of a virtual table, as of any function
 
 // The number behind "name(" in p4: how many arguments a function takes; any number when it says -1.
 static int arguments_of(const struct op *op) {
@@ -187,7 +187,7 @@ static bool range_reads(const struct op *op, int reg) {
   case P2_ARGUMENTS: return within(reg, op->p2, arguments_of(op));
   case P2_COUNT_P5: return within(reg, op->p2, op->p5);
   case P3_COUNT_P4: return within(reg, op->p3, op->p4_number > 0 ? op->p4_number : 1);
-  case P3_FILTER: return within(reg, op->p3, 2 + ARGUMENTS_MOST);
+  case P3_FILTER: return within(reg, op->p3, 2 + op->arguments);
   case COPY_COUNT_P3: return within(reg, op->p1, op->p3 + 1);
   case P1_P2_COUNT_P3: return within(reg, op->p1, op->p3) || within(reg, op->p2, op->p3);
   }
@@ -224,6 +224,21 @@ static void op_read(sqlite3_stmt *row, struct op *op) {
   op->p5 = sqlite3_column_int(row, 6);
 }
 
+// How many arguments a VFilter takes stands in a register that an Integer in front of it sets.
+static void count_arguments(struct program *program) {
+  for (int i = 0; i < program->count; i++) {
+    struct op *filter = &program->ops[i];
+    if (filter->kind != OP_FILTER) continue;
+    filter->arguments = ARGUMENTS_MOST;
+    for (int k = i - 1; k >= 0; k--) {
+      const struct op *op = &program->ops[k];
+      if (!op_writes(op, filter->p3 + 1)) continue;
+      if (op->rule && strcmp(op->rule->name, "Integer") == 0) filter->arguments = op->p1;
+      break;
+    }
+  }
+}
+
 bool program_read(sqlite3 *db, const char *sql, struct program *program) {
   sqlite3_stmt *row = NULL;
   char *explain = memory_print("EXPLAIN %s", sql);
@@ -238,6 +253,7 @@ bool program_read(sqlite3 *db, const char *sql, struct program *program) {
     if (!op->rule) program->known = false;
   }
   sqlite3_finalize(row);
+  count_arguments(program);
   return code == SQLITE_DONE;
 }
 

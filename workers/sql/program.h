@@ -31,6 +31,7 @@ struct op {
   const struct op_rule *rule; // NULL: not in our table
   enum op_kind kind;
   int p1, p2, p3, p4_number, p5;
+  int arguments; // VFilter: how many
   char *p4;
 };
 

@@ -10,6 +10,8 @@
 #include "workers/sql/input_table.h"
 #include "workers/sql/values.h"
 
+enum { COPY_WORDS = 16 };
+
 static char *setting_name(const char *map, const char *key) {
   return memory_print("%s.%s", map, key);
 }
@@ -114,6 +116,7 @@ static void encode_names(struct output *output) {
     struct msgpack_writer key = {.at = c->key, .end = c->key + sizeof c->key};
     msgpack_write_cstring(&key, c->name);
     c->key_size = (uint32_t)(key.at - c->key);
+    c->plain = c->rule.type == COLUMN_ANY && !c->rule.not_null;
   }
 }
 
@@ -160,7 +163,7 @@ static enum sql_row row_bad(struct output *output, const struct output_column *c
   return SQL_ROW_BAD;
 }
 
-static inline struct field_span copied_span(struct sql_engine *engine, const struct copy_source *copy) {
+static inline const struct field_span *copied_span(struct sql_engine *engine, const struct copy_source *copy) {
   if (copy->from == COPY_INPUT) return field_index_get(&engine->input, copy->column);
   return sql_each_copy(engine, copy->each, copy->column);
 }
@@ -169,32 +172,69 @@ static inline struct field_span copied_span(struct sql_engine *engine, const str
 static bool value_write(struct sql_engine *engine, const struct output_column *column, struct msgpack_writer *w) {
   struct output *output = &engine->output;
   struct cell cell = {.value = {.type = MSGPACK_NIL}};
-  bool plain = column->rule.type == COLUMN_ANY && !column->rule.not_null;
   if (column->copy.from != COPY_NOT) {
-    struct field_span span = copied_span(engine, &column->copy);
-    if (plain && span.at) {
-      msgpack_write_raw(w, span.at, (size_t)(span.end - span.at));
-      return true;
-    }
+    const struct field_span *span = copied_span(engine, &column->copy);
     // The index has stepped over every value, so its head can be read.
-    if (span.at) (void)cell_of(span.at, span.end, &cell);
+    if (span) (void)cell_of(span->at, span->end, &cell);
   } else {
     sql_value_take(&output->tools, sqlite3_column_value(engine->statement, column->statement_column), &cell);
   }
-  if (!plain && !cell_cast(&output->tools, &column->rule, &cell, output->why, sizeof output->why)) return false;
+  if (!column->plain && !cell_cast(&output->tools, &column->rule, &cell, output->why, sizeof output->why)) return false;
   cell_write(&cell, w);
+  return true;
+}
+
+// A value of SQLite that carries no subtype and needs no cast goes straight to its place. False: it takes the long way.
+static inline bool write_simple(struct sql_engine *engine, const struct output_column *column, struct msgpack_writer *w) {
+  if (!column->plain || column->copy.from != COPY_NOT || engine->subtypes) return false;
+  sqlite3_value *value = sqlite3_column_value(engine->statement, column->statement_column);
+  switch (sqlite3_value_type(value)) {
+  case SQLITE_INTEGER: msgpack_write_int(w, sqlite3_value_int64(value)); return true;
+  case SQLITE_FLOAT: msgpack_write_double(w, sqlite3_value_double(value)); return true;
+  case SQLITE_TEXT: {
+    const char *text = sqlite3_value_blob(value);
+    msgpack_write_text(w, text, (uint32_t)sqlite3_value_bytes(value));
+    return true;
+  }
+  case SQLITE_NULL: msgpack_write_nil(w); return true;
+  default: return false;
+  }
+}
+
+// Copies `size` bytes, many of them short ones: where both sides have room, two words are copied without asking how many are wanted.
+static inline void copy_bytes(uint8_t *to, const uint8_t *from, size_t size, bool roomy) {
+  if (size <= COPY_WORDS && roomy)
+    memcpy(to, from, COPY_WORDS);
+  else
+    memcpy(to, from, size);
+}
+
+// A plain column of the stream, copied together with its key; false: it is not one, or there is little room.
+static inline bool copy_plain(struct sql_engine *engine, const struct output_column *column, struct msgpack_writer *w) {
+  if (!column->plain || column->copy.from != COPY_INPUT) return false;
+  const struct field_span *span = field_index_get(&engine->input, column->copy.column);
+  if (!span) return false;
+  size_t size = (size_t)(span->end - span->at);
+  if (w->overflow || (size_t)(w->end - w->at) < sizeof column->key + size + COPY_WORDS) return false;
+  copy_bytes(w->at, column->key, column->key_size, true);
+  w->at += column->key_size;
+  copy_bytes(w->at, span->at, size, engine->record.end - span->at >= COPY_WORDS);
+  w->at += size;
   return true;
 }
 
 enum sql_row sql_output_row(struct sql_engine *engine, struct msgpack_writer *w, struct sql_failure *failure) {
   struct output *output = &engine->output;
+  bool checks = output->check_count > 0;
   msgpack_write_raw(w, output->head, output->head_size);
   for (size_t i = 0; i < output->count; i++) {
     const struct output_column *column = &output->columns[i];
-    msgpack_write_raw(w, column->key, column->key_size);
-    output->written[i].at = w->at;
-    if (!value_write(engine, column, w)) return row_bad(output, column, failure);
-    output->written[i].end = w->at;
+    const uint8_t *before = w->at;
+    if (!copy_plain(engine, column, w)) {
+      msgpack_write_raw(w, column->key, column->key_size);
+      if (!write_simple(engine, column, w) && !value_write(engine, column, w)) return row_bad(output, column, failure);
+    }
+    if (checks) output->written[i] = (struct field_span){.at = before + column->key_size, .end = w->at};
   }
   return w->overflow ? SQL_ROW_NO_ROOM : SQL_ROW_GOOD;
 }

@@ -3,7 +3,6 @@
 //
 // Death at any point: a published group is complete and its note says behind which input it stands, so a successor goes on exactly there
 // (crash points: sql.row, sql.published, sql.released).
-#include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -142,8 +141,7 @@ static void stage_close(struct stage *s) {
 }
 
 int sql_stage_run(struct worker *w) {
-  // One thread, one connection: SQLite needs no locks. It refuses when it was used before, and that is as well.
-  (void)sqlite3_config(SQLITE_CONFIG_SINGLETHREAD);
+  sql_engine_single_thread();
   struct stage s = {.w = w, .brake.stop_above = job_double(job_root(&w->job), "stop_above", 0.5)};
   int code = WORKER_EXIT_DONE;
   if (engine_open(&s) && resume(&s))

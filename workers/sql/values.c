@@ -9,39 +9,45 @@
 
 #include "proto/msgpack.h"
 
-static void give_json(struct sql_engine *engine, sqlite3_context *context, struct field_span span, struct json_text *cache) {
+static void give_subtype(struct sql_engine *engine, sqlite3_context *context, unsigned subtype) {
+  sqlite3_result_subtype(context, subtype);
+  engine->subtypes = true;
+}
+
+static void give_json(struct sql_engine *engine, sqlite3_context *context, const struct field_span *span, struct json_text *cache) {
   struct buffer *text = cache ? &cache->text : &engine->scratch;
   bool made = cache && cache->record == engine->record_number;
   if (!made) {
-    const uint8_t *at = span.at;
+    const uint8_t *at = span->at;
     buffer_clear(text);
-    if (!msgpack_to_json(&at, span.end, text)) {
+    if (!msgpack_to_json(&at, span->end, text)) {
       sqlite3_result_error(context, "a nested value is too deep", -1);
       return;
     }
     if (cache) {
       cache->record = engine->record_number;
-      cache->span = span;
+      cache->span = *span;
     }
   }
   // The text of a cache stays until the next record.
   sqlite3_result_text64(context, (const char *)text->at, text->length, cache ? SQLITE_STATIC : SQLITE_TRANSIENT, SQLITE_UTF8);
-  sqlite3_result_subtype(context, SUBTYPE_JSON);
+  give_subtype(engine, context, SUBTYPE_JSON);
 }
 
-static void give_uint(sqlite3_context *context, uint64_t value) {
+static void give_uint(struct sql_engine *engine, sqlite3_context *context, uint64_t value) {
   char digits[24];
   int length = snprintf(digits, sizeof digits, "%" PRIu64, value);
   sqlite3_result_text(context, digits, length, SQLITE_TRANSIENT);
-  sqlite3_result_subtype(context, SUBTYPE_UINT);
+  give_subtype(engine, context, SUBTYPE_UINT);
 }
 
-void sql_value_give(struct sql_engine *engine, sqlite3_context *context, struct field_span span, struct json_text *cache, bool lasting) {
+void sql_value_give(struct sql_engine *engine, sqlite3_context *context, const struct field_span *span, struct json_text *cache,
+                    bool lasting) {
   sqlite3_destructor_type keep = lasting ? SQLITE_STATIC : SQLITE_TRANSIENT;
   struct msgpack_value v;
-  const uint8_t *at = span.at;
-  if (!at) return; // a result that is not set is null
-  if (!msgpack_read(&at, span.end, &v)) {
+  if (!span) return; // a result that is not set is null
+  const uint8_t *at = span->at;
+  if (!msgpack_read(&at, span->end, &v)) {
     sqlite3_result_error(context, "the record is broken", -1);
     return;
   }
@@ -49,10 +55,10 @@ void sql_value_give(struct sql_engine *engine, sqlite3_context *context, struct 
   case MSGPACK_NIL: return;
   case MSGPACK_BOOL:
     sqlite3_result_int(context, v.boolean);
-    sqlite3_result_subtype(context, SUBTYPE_BOOL);
+    give_subtype(engine, context, SUBTYPE_BOOL);
     return;
   case MSGPACK_INT: sqlite3_result_int64(context, v.i); return;
-  case MSGPACK_UINT: give_uint(context, v.u); return;
+  case MSGPACK_UINT: give_uint(engine, context, v.u); return;
   case MSGPACK_DOUBLE: sqlite3_result_double(context, v.d); return;
   case MSGPACK_TEXT: sqlite3_result_text64(context, (const char *)v.bytes, v.length, keep, SQLITE_UTF8); return;
   case MSGPACK_BYTES:
@@ -61,7 +67,7 @@ void sql_value_give(struct sql_engine *engine, sqlite3_context *context, struct 
   case MSGPACK_MAP: give_json(engine, context, span, cache); return;
   case MSGPACK_TIMESTAMP:
     sqlite3_result_int64(context, v.micros);
-    sqlite3_result_subtype(context, SUBTYPE_TIME);
+    give_subtype(engine, context, SUBTYPE_TIME);
     return;
   }
 }
