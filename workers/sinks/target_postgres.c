@@ -107,10 +107,12 @@ static void tick(void *context, unsigned seconds) {
 static bool begin_again_when_emptied(struct postgres_target *t, struct error *e) {
   uint64_t rows;
   bool empty = true;
-  if (t->exists && !postgres_table_is_empty(t->p, t->names.table, &empty, e)) return false;
-  if (!empty) return true;
+  // The positions are read first: rows that they count are visible to the later look at the table. The other way round, another lane's
+  // commit between the two would make a table look emptied.
   if (!postgres_positions_rows(t->p, t->names.positions, &t->base.setup, &rows, e)) return false;
   if (rows == 0 || (t->exists && t->settings.go_on_when_emptied)) return true;
+  if (t->exists && !postgres_table_is_empty(t->p, t->names.table, &empty, e)) return false;
+  if (!empty) return true;
   if (t->exists && !t->settings.upsert) {
     table_emptied(t->settings.table, t->base.setup.sink, rows, e);
     return false;
