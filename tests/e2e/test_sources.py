@@ -5,6 +5,7 @@ The target is SQLite throughout: what a source does not depend on where the rows
 import json
 import os
 import signal
+import ssl
 import subprocess
 
 import pytest
@@ -162,6 +163,34 @@ def test_all_pages_of_an_answer_arrive(weir, write, site, sqlite_target):
     assert done.code == 0, done
     assert numbers(sqlite_target) == list(range(35))
     assert [path for path, _ in site.seen] == ["/items?page=%d" % n for n in range(4)]
+
+
+@pytest.fixture
+def certificate(tmp_path):
+    """A certificate for 127.0.0.1 that nobody but its owner trusts: (file, key)."""
+    file, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
+                    "-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", file],
+                   check=True, capture_output=True)
+    return file, key
+
+
+def test_a_certificate_is_verified_unless_the_file_says_otherwise(weir, write, site, certificate, sqlite_target):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*certificate)
+    site.server.socket = context.wrap_socket(site.server.socket, server_side=True)
+    site.pages["/items"] = b'[{"n": 1}]'
+    url = site.url("/items").replace("http:", "https:")
+    done = weir("run", write("type: http\nurl: %s\nretries: 0" % url), "--once")
+    assert done.code == 1 and "certificate" in done.err, done
+    assert numbers(sqlite_target) == []
+    done = weir("run", write("type: http\nurl: %s\nca_file: %s" % (url, certificate[0])), "--once")
+    assert done.code == 0, done
+    assert numbers(sqlite_target) == [1]
+    site.pages["/items"] = b'[{"n": 2}]'
+    done = weir("run", write("type: http\nurl: %s\ntls_verify: insecure" % url), "--once")
+    assert done.code == 0, done
+    assert numbers(sqlite_target) == [1, 2]
 
 
 def test_a_failed_poll_is_told_by_the_exit_code(weir, write, site, sqlite_target):

@@ -37,13 +37,13 @@ static bool format_find(const char *name, enum file_format *format) {
 static void patterns_load(struct file_source *f, struct job_value path) {
   struct job_walk walk = job_walk_start(path);
   struct job_value one;
-  if (walk.left == 0) {
+  if (!walk.at) { // no list
     f->patterns = memory_get(sizeof *f->patterns);
     if ((f->patterns[0] = job_value_text(path))) f->pattern_count = 1;
     return;
   }
   f->patterns = memory_get(walk.left * sizeof *f->patterns);
-  while (job_walk_next(&walk, NULL, &one)) {
+  while (!walk.map && job_walk_next(&walk, NULL, &one)) {
     char *text = job_value_text(one);
     if (text) f->patterns[f->pattern_count++] = text;
   }

@@ -54,6 +54,7 @@ struct source {
   // The input in hand: its parts so far, and the flags of the last one in the ring, not published yet.
   uint32_t parts, dead_parts;
   uint8_t *last_flags;
+  uint64_t last_position; // of the last input, whatever its stream: shown only
   double stop_above;
   uint8_t window[SOURCE_WINDOW]; // by number of the input modulo the window: 1 = it died
   uint32_t window_at, window_dead;

@@ -115,6 +115,7 @@ bool source_input_end(struct source *s, const struct source_input *input, struct
   bool died = s->parts > 0 && s->parts == s->dead_parts;
   s->streams[input->stream].position = input->position;
   s->streams[input->stream].witness = input->witness;
+  s->last_position = input->position;
   uint64_t *note = source_note(s, input->stream);
   note[0] = input->position;
   note[1] = input->witness;
@@ -164,6 +165,7 @@ void source_publish(struct source *s) {
   }
   for (uint64_t i = 0; i < s->count; i++)
     if (s->streams[i].begun) words_store(&w->source_words, source_word(i, STREAM_ISSUED), s->streams[i].position);
+  slot_position_set(&w->slot, s->last_position);
   worker_hand(w, UINT64_MAX, 0);
   worker_counters_show(w);
 }
