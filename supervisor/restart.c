@@ -61,9 +61,11 @@ static uint64_t throttle(struct restart *r, const struct death *d, bool hasty) {
   unsigned waits = r->row++;
   if (hasty && waits == 0) return 0;
   if (hasty) waits--;
+  // SIGKILL comes from outside and says nothing about the worker: its successor need not wait long.
+  uint64_t most = d->by_signal && d->code == SIGKILL ? RESTART_KILLED_MOST_MS : RESTART_MOST_MS;
   uint64_t delay = RESTART_FIRST_MS;
-  while (waits-- > 0 && delay < RESTART_MOST_MS) delay *= 2;
-  return delay < RESTART_MOST_MS ? delay : RESTART_MOST_MS;
+  while (waits-- > 0 && delay < most) delay *= 2;
+  return delay < most ? delay : most;
 }
 
 static void start_again(struct restart *r, const struct death *d, struct verdict *v) {

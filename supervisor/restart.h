@@ -18,7 +18,7 @@
 #include "workers/common/worker.h"
 
 #define RESTART_CALM_NS UINT64_C(60000000000)
-enum { RESTART_FIRST_MS = 100, RESTART_MOST_MS = 10000, RESTART_TEXT = 160 };
+enum { RESTART_FIRST_MS = 100, RESTART_MOST_MS = 10000, RESTART_KILLED_MOST_MS = 1000, RESTART_TEXT = 160 };
 
 struct death {
   bool by_signal;

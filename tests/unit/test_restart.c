@@ -63,7 +63,7 @@ static void test_deaths_before_any_work_wait_longer_and_longer(void **state) {
   struct restart r = {0};
   static const uint64_t waits[] = {0, 100, 200, 400, 800, 1600, 3200, 6400, 10000, 10000, 10000};
   for (size_t i = 0; i < sizeof waits / sizeof *waits; i++) {
-    struct verdict v = decide(&r, by_signal(SIGKILL, false));
+    struct verdict v = decide(&r, by_signal(SIGTERM, false));
     assert_int_equal(v.delay_ms, waits[i]);
     assert_int_equal(v.step, waits[i] == 0 ? RESTART_AT_ONCE : RESTART_LATER);
   }
@@ -74,6 +74,13 @@ static void test_deaths_before_any_work_wait_longer_and_longer(void **state) {
   struct death calm = by_signal(SIGKILL, false);
   calm.lived_ns = RESTART_CALM_NS;
   assert_int_equal(decide(&r, calm).delay_ms, 0);
+}
+
+static void test_kills_from_outside_wait_a_second_at_most(void **state) {
+  (void)state;
+  struct restart r = {0};
+  static const uint64_t waits[] = {0, 100, 200, 400, 800, 1000, 1000};
+  for (size_t i = 0; i < sizeof waits / sizeof *waits; i++) assert_int_equal(decide(&r, by_signal(SIGKILL, false)).delay_ms, waits[i]);
 }
 
 static void test_who_asks_for_a_pause_gets_one_even_after_work(void **state) {
@@ -213,6 +220,7 @@ int main(void) {
       cmocka_unit_test(test_exit_codes_decide_what_follows),
       cmocka_unit_test(test_a_worker_that_worked_is_started_at_once_every_time),
       cmocka_unit_test(test_deaths_before_any_work_wait_longer_and_longer),
+      cmocka_unit_test(test_kills_from_outside_wait_a_second_at_most),
       cmocka_unit_test(test_who_asks_for_a_pause_gets_one_even_after_work),
       cmocka_unit_test(test_the_third_crash_names_the_record),
       cmocka_unit_test(test_a_limit_of_its_own_counts_as_a_crash),
