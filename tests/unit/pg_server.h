@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "proto/buffer.h"
 #include "proto/error.h"
 #include "workers/clients/postgres.h"
 
@@ -97,12 +98,19 @@ static inline void pg_do(const struct pg_server *s, const char *sql) {
 // All rows of a query as text, columns with | and rows with newlines between.
 static inline void expect_pg(const struct pg_server *s, const char *sql, const char *expected) {
   struct error e = {0};
+  struct buffer out = {0};
   struct postgres *p = pg_connect(s);
-  char *rows = memory_print("SELECT coalesce(string_agg(trim(both '()' from r::text), E'\\n'), '') FROM (%s) r", sql);
-  struct postgres_result *r = postgres_query(p, rows, &e);
+  struct postgres_result *r = postgres_query(p, sql, &e);
   if (!r) fail_msg("%s: %s", sql, e.text);
-  assert_string_equal(postgres_text(r, 0, 0), expected);
+  for (size_t row = 0; row < postgres_rows(r); row++) {
+    if (row > 0) buffer_byte(&out, '\n');
+    for (int c = 0; c < postgres_columns(r); c++) {
+      if (c > 0) buffer_byte(&out, '|');
+      buffer_text(&out, postgres_is_null(r, row, c) ? "null" : postgres_text(r, row, c));
+    }
+  }
   postgres_result_free(r);
   postgres_close(p);
-  free(rows);
+  assert_string_equal(buffer_cstring(&out), expected);
+  buffer_free(&out);
 }

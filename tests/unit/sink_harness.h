@@ -165,6 +165,11 @@ static inline int job_make(struct rig *r, const char *kind, const char *settings
   return harness_fd(fd);
 }
 
+// The first line of main: the same program is the test and its workers.
+static inline void worker_or_test(int argc, char **argv) {
+  if (argc == 2 && strcmp(argv[1], "--worker") == 0) exit(worker_enter());
+}
+
 // Starts the worker. `settings` is JSON.
 static inline void rig_start(struct rig *r, const char *kind, const char *settings) {
   int job = job_make(r, kind, settings);
@@ -172,9 +177,14 @@ static inline void rig_start(struct rig *r, const char *kind, const char *settin
   r->pid = fork();
   assert_true(r->pid >= 0);
   if (r->pid == 0) {
+    char generation[16];
+    snprintf(generation, sizeof generation, "%u", r->generation);
+    setenv("WEIR_GENERATION", generation, 1);
     if (r->crash) setenv("WEIR_CRASH", r->crash, 1);
     dup2(job, JOB_FD);
-    _exit(worker_enter());
+    // A fresh image, as the supervisor's workers are.
+    execl("/proc/self/exe", "weir", "--worker", (char *)NULL);
+    _exit(127);
   }
   close(job);
   r->generation++;

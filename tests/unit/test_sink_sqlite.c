@@ -6,66 +6,120 @@
 
 #include <cmocka.h>
 
-#include "tests/unit/sink_harness.h"
+#include "tests/unit/sink_scenarios.h"
 
-struct place {
-  char *folder, *db, *settings;
-};
-
-static void place_open(struct place *p, const char *more) {
-  p->folder = test_folder();
-  p->db = memory_print("%s/out.db", p->folder);
-  p->settings = memory_print("{\"url\":\"sqlite:%s\",\"table\":\"t\"%s}", p->db, more);
+static char *db_path(void) {
+  return memory_print("%s/out.db", scenario_folder);
 }
 
-static void place_close(struct place *p) {
-  test_folder_remove(p->folder);
-  free(p->db);
-  free(p->settings);
+static char *db_url(void) {
+  return memory_print("sqlite:%s/out.db", scenario_folder);
 }
 
-static void expect_account(const struct rig *r, uint64_t out, uint64_t dead, uint64_t superseded) {
-  assert_int_equal(rig_counter(r, COUNT_IN), out + dead + superseded);
-  assert_int_equal(rig_counter(r, COUNT_OUT), out);
-  assert_int_equal(rig_counter(r, COUNT_DEAD_ROWS), dead);
-  assert_int_equal(rig_counter(r, COUNT_SUPERSEDED), superseded);
-  assert_int_equal(rig_counter(r, COUNT_IN),
-                   rig_counter(r, COUNT_WITH_ROWS) + rig_counter(r, COUNT_FILTERED) + rig_counter(r, COUNT_DEAD_RECORDS));
-  assert_int_equal(rig_counter(r, COUNT_ROWS_MADE), out + dead + superseded);
+static bool db_is_sqlite(void) {
+  return true;
 }
 
-#define COLUMNS                                                                                                                            \
-  ",\"input_columns\":[{\"name\":\"id\",\"type\":\"bigint\",\"not_null\":true},{\"name\":\"name\",\"type\":\"text\",\"not_null\":false},"  \
-  "{\"name\":\"at\",\"type\":\"timestamp\",\"not_null\":false}]"
+static void db_reset(void) {
+  char *command = memory_print("rm -f %s/out.db*", scenario_folder);
+  assert_int_equal(system(command), 0);
+  free(command);
+}
 
-static void test_append(void **state) {
+static void db_do(const char *sql) {
+  struct error e = {0};
+  char *path = db_path();
+  struct sqlite *db = sqlite_open(path, SQLITE_MAKE, 10000, &e);
+  if (!db || !sqlite_exec(db, sql, &e)) fail_msg("%s: %s", sql, e.text);
+  sqlite_close(db);
+  free(path);
+}
+
+static void db_expect(const char *sql, const char *expected) {
+  char *path = db_path();
+  expect_sqlite(path, sql, expected);
+  free(path);
+}
+
+static void test_values_by_type(void **state) {
   (void)state;
-  struct place p;
-  struct rig r;
-  uint32_t s;
-  place_open(&p, COLUMNS);
-  rig_open(&r, p.folder);
-  rig_start(&r, "table", p.settings);
-  assert_int_equal(stream_begin(&r, "", &s), 0);
-  send_row(&r, s, 1, "{\"id\":1,\"name\":\"a\",\"at\":\"2025-11-08\"}");
-  send_part(&r, s, 2, 0, false, "{\"id\":2,\"name\":null,\"at\":\"2025-11-08T01:02:03.5+01:00\"}");
-  send_part(&r, s, 2, 1, true, "{\"id\":\"3\",\"name\":7.5}");
-  send_progress(&r, s, 9);
-  send_end(&r);
-  assert_int_equal(rig_finish(&r), WORKER_EXIT_DONE);
-  expect_sqlite(p.db, "SELECT id, name, at, typeof(id) FROM t ORDER BY id",
-                "1|a|2025-11-08T00:00:00Z|integer\n2|null|2025-11-08T00:02:03.500000Z|integer\n3|7.5|null|integer");
-  expect_sqlite(p.db,
-                "SELECT pipeline, sink, edge, source, partition, position, start, identity, fingerprint, rows, dead FROM weir_positions",
-                "test|out|input|input||9|0|id-1|f1|3|0");
-  expect_account(&r, 3, 0, 0);
-  rig_close(&r);
-  place_close(&p);
+  struct scene x;
+  scene_open(&x, "");
+  db_do("CREATE TABLE t (b BOOLEAN, ts TIMESTAMP, d DATE, j JSON TEXT, y BLOB, n NUMERIC, r DOUBLE, anything)");
+  scene_start(&x);
+  send_row(&x.r, x.s, 1,
+           "{\"b\":true,\"ts\":\"2025-11-08\",\"d\":\"2025-11-08T23:59:59-01:00\",\"j\":[1],\"y\":\"ab\",\"n\":\"1.50\",\"r\":35,"
+           "\"anything\":1.5}");
+  send_row(
+      &x.r, x.s, 2,
+      "{\"b\":\"no\",\"ts\":\"2025-11-08T00:00:00.25Z\",\"d\":null,\"j\":\"{}\",\"y\":\"\",\"n\":7,\"r\":\"1e3\",\"anything\":{\"a\":[]}}");
+  end_well(&x);
+  db_expect("SELECT b, ts, d, j, typeof(y), n, typeof(n), r, anything FROM t ORDER BY rowid",
+            "1|2025-11-08T00:00:00Z|2025-11-09|[1]|blob|1.5|real|35.0|1.5\n"
+            "0|2025-11-08T00:00:00.250000Z|null|{}|blob|7|integer|1000.0|{\"a\":[]}");
+  scene_close(&x);
 }
 
-int main(void) {
+static void test_removed_while_running(void **state) {
+  (void)state;
+  struct scene x;
+  scene_open(&x, ID_AND_NAME);
+  scene_start(&x);
+  send_rows(&x, 1, 3);
+  ring_publish(&x.r.writer);
+  stream_until(&x.r, x.s, 3);
+  db_reset();
+  send_rows(&x, 4, 4);
+  ring_publish(&x.r.writer);
+  finish(&x, WORKER_EXIT_REWIND);
+  scene_again(&x);
+  assert_int_equal(scene_start(&x), 0);
+  send_rows(&x, 1, 4);
+  end_well(&x);
+  db_expect("SELECT count(*) FROM t", "4");
+  scene_close(&x);
+}
+
+static void test_locked_by_another(void **state) {
+  (void)state;
+  struct scene x;
+  struct error e = {0};
+  char *path = db_path();
+  scene_open(&x, ID_AND_NAME);
+  scene_start(&x);
+  struct sqlite *other = sqlite_open(path, SQLITE_FOR_WRITING, 1000, &e);
+  assert_non_null(other);
+  assert_true(sqlite_begin(other, &e));
+  send_rows(&x, 1, 3);
+  ring_publish(&x.r.writer);
+  wait_doing(&x.r, "locked");
+  assert_true(sqlite_commit(other, &e));
+  sqlite_close(other);
+  end_well(&x);
+  db_expect("SELECT count(*) FROM t", "3");
+  free(path);
+  scene_close(&x);
+}
+
+static int open_folder(void **state) {
+  (void)state;
+  scenario_folder = test_folder();
+  return 0;
+}
+
+static int close_folder(void **state) {
+  (void)state;
+  test_folder_remove(scenario_folder);
+  return 0;
+}
+
+int main(int argc, char **argv) {
+  worker_or_test(argc, argv);
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_append),
+      SCENARIOS,
+      cmocka_unit_test(test_values_by_type),
+      cmocka_unit_test(test_removed_while_running),
+      cmocka_unit_test(test_locked_by_another),
   };
-  return cmocka_run_group_tests(tests, NULL, NULL);
+  return cmocka_run_group_tests(tests, open_folder, close_folder);
 }

@@ -239,6 +239,10 @@ size_t postgres_rows(const struct postgres_result *r) {
   return (size_t)PQntuples(r->r);
 }
 
+int postgres_columns(const struct postgres_result *r) {
+  return PQnfields(r->r);
+}
+
 bool postgres_is_null(const struct postgres_result *r, size_t row, int column) {
   return PQgetisnull(r->r, (int)row, column) == 1;
 }

@@ -74,6 +74,7 @@ struct postgres_statement {
 bool postgres_run(struct postgres *p, const struct postgres_statement *statements, size_t count, size_t *failed, struct error *e);
 
 size_t postgres_rows(const struct postgres_result *r);
+int postgres_columns(const struct postgres_result *r);
 bool postgres_is_null(const struct postgres_result *r, size_t row, int column);
 const char *postgres_text(const struct postgres_result *r, size_t row, int column); // terminated; "" for null
 size_t postgres_length(const struct postgres_result *r, size_t row, int column);

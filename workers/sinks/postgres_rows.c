@@ -104,7 +104,7 @@ void postgres_rows_take(struct postgres_rows *r, struct postgres *p, struct batc
   r->count = 0;
   for (uint32_t i = 0; i < b->count; i++)
     if (is_to_write(&b->rows[i])) r->order[r->count++] = i;
-  if (r->upsert) qsort_r(r->order, r->count, sizeof *r->order, by_key, &r->keys);
+  if (r->upsert && r->count > 0) qsort_r(r->order, r->count, sizeof *r->order, by_key, &r->keys);
 }
 
 // ---- COPY

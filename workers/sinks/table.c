@@ -41,7 +41,7 @@ void table_clear(struct table *t) {
     free(t->columns[i].cast);
   }
   t->count = 0;
-  memset(t->slots, 0, t->slot_count * sizeof *t->slots);
+  if (t->slots) memset(t->slots, 0, t->slot_count * sizeof *t->slots);
   // Guesses point at columns that may be gone.
   for (size_t i = 0; i < t->order_room; i++) t->order[i] = TABLE_NO_COLUMN;
 }
@@ -216,7 +216,7 @@ static void order_reserve(struct table *t, size_t fields) {
 }
 
 bool table_map(struct table *t, const uint8_t *body, const uint8_t *end, struct row_field *fields, table_unknown *unknown, void *context) {
-  memset(fields, 0, t->count * sizeof *fields);
+  if (t->count > 0) memset(fields, 0, t->count * sizeof *fields);
   struct msgpack_value map, key;
   if (!msgpack_read(&body, end, &map) || map.type != MSGPACK_MAP || map.length > (size_t)(end - body)) return false;
   order_reserve(t, map.length < LIMIT_FIELDS ? map.length : LIMIT_FIELDS);

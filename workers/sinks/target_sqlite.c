@@ -22,7 +22,7 @@
 #include "workers/sinks/target.h"
 #include "workers/sinks/url.h"
 
-enum { BUSY_MS = 5000 };
+enum { BUSY_MS = 2000 };
 
 struct sqlite_target {
   struct target base;
