@@ -105,6 +105,7 @@ bool sql_checks_open(struct sql_engine *engine, const struct sql_spec *spec, str
   struct job_value value;
   char *name;
   bool good = true, reads_clock = engine->reads_clock;
+  engine->checking = true;
   print_head(output, &sql);
   while (job_walk_next(&walk, &name, &value)) good &= read_check(engine, name ? name : memory_text(""), value, &sql, problems);
   print_tail(&sql);
@@ -116,6 +117,7 @@ bool sql_checks_open(struct sql_engine *engine, const struct sql_spec *spec, str
            find_reads(engine, text);
     if (!good) sql_problem_add(problems, false, "checks", -1, NULL, "the checks do not go together: %s", sqlite3_errmsg(engine->db));
   }
+  engine->checking = false;
   buffer_free(&sql);
   return good;
 }

@@ -207,11 +207,13 @@ static int guard_function(struct sql_engine *engine, const char *name) {
 }
 
 static int guard_read(struct sql_engine *engine, const char *table, const char *column) {
+  bool stream = engine->stream_name && sqlite3_stricmp(table, engine->stream_name) == 0;
+  if (stream && engine->checking) return refuse(engine, "a check looks at the row only%s", "");
+  if (sqlite3_strnicmp(table, "sqlite_", 7) == 0) return refuse(engine, "tables of SQLite's own are not allowed here%s", "");
   static const char *const helpers[] = {"each", "json_each", "json_tree"};
   // A table of which no column is read: it may be a name that the SQL gave to a subquery. Tables of SQLite that exist by themselves are
   // either connected already or cannot be, because their declaration would not pass this guard.
-  if (column && column[0] == '\0' && sqlite3_strnicmp(table, "sqlite_", 7) != 0) return SQLITE_OK;
-  bool stream = engine->stream_name && sqlite3_stricmp(table, engine->stream_name) == 0;
+  if (column && column[0] == '\0') return SQLITE_OK;
   if (!stream && !NAME_IN(table, helpers)) return refuse(engine, "the table \"%s\" is not allowed here", table);
   if (column && strcmp(column, SQL_STAR_COLUMN) == 0)
     return refuse(engine, "\"*\" is not possible, because records have no fixed fields%s: name the columns", "");

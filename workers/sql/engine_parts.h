@@ -94,6 +94,7 @@ struct sql_engine {
   int reprepared;      // SQLITE_STMTSTATUS_REPREPARE when the plan was checked
 
   struct sql_table_columns input_columns, each_columns;
+  bool checking;        // `checks:` are being prepared: they may not read the stream
   bool declaring;       // our own declaration is being parsed: the authorizer lets it through
   char refused[256];    // why the authorizer said no; "" when it did not
   sqlite3_vtab *stream; // the virtual table of the input that is read

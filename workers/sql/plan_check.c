@@ -76,8 +76,8 @@ static bool refuse_aggregate(const struct judge *j, struct buffer *why) {
     if (op->kind != OP_AGGREGATE_END || in_stream_loop(j, i) || in_constant_block(j, i)) continue;
     char name[64];
     function_name(op, name, sizeof name);
-    buffer_print(why, "%s() would see one record at a time; aggregate inside a record with (SELECT %s(...) FROM each(e.items))", name,
-                 name);
+    buffer_print(why, "%s() would see one record at a time; aggregate inside a record with (SELECT %s(%s) FROM each(e.items) i)", name,
+                 name, strcmp(name, "count") == 0 ? "*" : "i.x");
     return true;
   }
   return false;
