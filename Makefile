@@ -29,6 +29,9 @@ CFLAGS_crash   := -O2 -g -DWEIR_CRASH_POINTS
 LDFLAGS_asan   := -fsanitize=address,undefined
 LDFLAGS_tsan   := -fsanitize=thread
 
+# One short line a step; VERBOSE=1 shows the commands.
+SAY = $(if $(VERBOSE),,@printf '  %-4s %s\n' $(1) $(2);)
+
 WARNINGS := -Wall -Wextra -Werror -Wshadow -Wconversion
 CPPFLAGS += -I. -D_GNU_SOURCE -I/usr/include/postgresql
 CFLAGS   += -std=c17 $(WARNINGS) $(CFLAGS_$(V)) $(EXTRA_CFLAGS)
@@ -56,28 +59,28 @@ $(BUILD)/release/weir:
 endif
 
 $(O)/weir: $(O)/supervisor/main.o $(LIBRARY)
-	$(CXX) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+	$(call SAY,LD,$@)$(CXX) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 $(LIBRARY): $(filter-out $(O)/supervisor/main.o,$(OBJECTS))
 	@rm -f $@
-	$(AR) qcs $@ $^
+	$(call SAY,AR,$@)$(AR) qcs $@ $^
 
 $(O)/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+	$(call SAY,CC,$@)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
 
 $(O)/%.o: %.cc
 	@mkdir -p $(@D)
-	$(CXX) $(CPPFLAGS) $(CXXFLAGS) -MMD -MP -c -o $@ $<
+	$(call SAY,CXX,$@)$(CXX) $(CPPFLAGS) $(CXXFLAGS) -MMD -MP -c -o $@ $<
 
 $(O)/tests/unit/%: $(O)/tests/unit/%.o $(LIBRARY)
-	$(CXX) $(LDFLAGS) -o $@ $^ -lcmocka -lmsgpackc $(LDLIBS)
+	$(call SAY,LD,$@)$(CXX) $(LDFLAGS) -o $@ $^ -lcmocka -lmsgpackc $(LDLIBS)
 
 $(O)/tests/crash/%: $(O)/tests/crash/%.o $(LIBRARY)
-	$(CXX) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+	$(call SAY,LD,$@)$(CXX) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 $(O)/bench/%: $(O)/bench/%.o $(LIBRARY)
-	$(CXX) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+	$(call SAY,LD,$@)$(CXX) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 .SECONDARY:
 -include $(shell find $(O) -name '*.d' 2>/dev/null)
@@ -96,18 +99,18 @@ FUZZ_FLAGS := -g -O1 -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-r
 
 $(BUILD)/fuzz/%.o: %.c
 	@mkdir -p $(@D)
-	clang $(CPPFLAGS) -std=c17 $(WARNINGS) $(FUZZ_FLAGS) -MMD -MP -c -o $@ $<
+	$(call SAY,CC,$@)clang $(CPPFLAGS) -std=c17 $(WARNINGS) $(FUZZ_FLAGS) -MMD -MP -c -o $@ $<
 
 $(BUILD)/fuzz/%.o: %.cc
 	@mkdir -p $(@D)
-	clang++ $(CPPFLAGS) -std=c++17 $(WARNINGS) $(FUZZ_FLAGS) -MMD -MP -c -o $@ $<
+	$(call SAY,LD,$@)clang++ $(CPPFLAGS) -std=c++17 $(WARNINGS) $(FUZZ_FLAGS) -MMD -MP -c -o $@ $<
 
 $(BUILD)/fuzz/libweir.a: $(FUZZ_OBJECTS)
 	@rm -f $@
-	$(AR) qcs $@ $^
+	$(call SAY,AR,$@)$(AR) qcs $@ $^
 
 $(BUILD)/fuzz/fuzz_%: $(BUILD)/fuzz/tests/fuzz/fuzz_%.o $(BUILD)/fuzz/libweir.a
-	clang++ -fsanitize=fuzzer,address,undefined -o $@ $^ $(LDLIBS)
+	$(call SAY,LD,$@)clang++ -fsanitize=fuzzer,address,undefined -o $@ $^ $(LDLIBS)
 
 .PHONY: fuzz fuzz-build
 fuzz-build: $(FUZZERS)

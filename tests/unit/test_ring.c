@@ -69,7 +69,7 @@ static bool put(struct ring_writer *w, uint32_t size, int fill) {
 }
 
 static void expect(struct ring_reader *r, uint32_t size, int fill) {
-  struct ring_view v;
+  struct ring_view v = {0};
   assert_true(ring_next(r, &v));
   assert_int_equal(v.length, size);
   assert_int_equal(v.end, v.position + ring_footprint(size));
@@ -77,7 +77,7 @@ static void expect(struct ring_reader *r, uint32_t size, int fill) {
 }
 
 static void expect_nothing(struct ring_reader *r) {
-  struct ring_view v;
+  struct ring_view v = {0};
   assert_false(ring_next(r, &v));
   assert_int_equal(r->fault, RING_OK);
 }
@@ -257,7 +257,7 @@ static void a_successor_of_the_reader_goes_on_at_the_head_with_its_note(void **s
   }
   ring_publish(&f.w);
   for (int i = 1; i <= 9; i++) {
-    struct ring_view v;
+    struct ring_view v = {0};
     assert_true(ring_next(&f.r[0], &v));
     f.r[0].note[0] = (uint64_t)i;
     f.r[0].note[1] = (uint64_t)i * 3;
@@ -292,7 +292,7 @@ static void seeking_goes_to_boundaries_between_head_and_tail(void **state) {
   ring_seek(&f.r[0], 64);
   expect_nothing(&f.r[0]);
   ring_seek(&f.r[0], 8); // behind the head
-  struct ring_view v;
+  struct ring_view v = {0};
   assert_false(ring_next(&f.r[0], &v));
   assert_int_equal(f.r[0].fault, RING_FAULT_SEEK);
   fixture_close(&f);
@@ -333,7 +333,7 @@ static void the_writer_sleeps_until_a_quarter_is_free_at_the_slowest(void **stat
   while (put(&f.w, 120, 1)) ring_group_end(&f.w);
   fixture_silence(&f);
   assert_true(ring_writer_sleep(&f.w, 120));
-  struct ring_view v;
+  struct ring_view v = {0};
   for (int i = 0; i < CAPACITY / 128; i++) {
     assert_true(ring_next(&f.r[0], &v));
     ring_release(&f.r[0], v.end);
@@ -366,7 +366,7 @@ static void the_writer_never_waits_for_room_that_a_half_full_reader_keeps(void *
   assert_true(put(&f.w, 48, 2));
   assert_true(ring_writer_sleep(&f.w, 48));
   fixture_silence(&f);
-  struct ring_view v;
+  struct ring_view v = {0};
   assert_true(ring_next(&f.r[0], &v));
   ring_release(&f.r[0], v.end); // now it holds just under half
   assert_true(bell_rang(f.writer_bell));

@@ -222,7 +222,7 @@ static void test_the_fill_is_that_of_the_ring(void **state) {
   assert_true(job_double(node_of(nodes, "lines", 0), "ring_fill", 0) == 0.25);
   assert_true(job_double(node_of(nodes, "doubled", 1), "ring_fill", 1) == 0);
   // One reader takes a record, the other one nothing: the source shows the slower one.
-  struct ring_view view;
+  struct ring_view view = {0};
   unsigned reader = seat_named(f, "doubled/0")->plan->reader;
   assert_int_equal(ring_reader_attach(&r, source->ring, reader, -1), 0);
   assert_true(ring_next(&r, &view));
