@@ -59,10 +59,10 @@ static void expect(const char *const *texts, size_t count) {
 
 static void lines(void **state) {
   (void)state;
-  put("{\"n\":1}\n\n  \t\n{\"n\":2}\r\n{\"n\":3}");
+  put("\xef\xbb\xbf{\"n\":1}\n\n  \t\n{\"n\":2}\r\n{\"n\":3}");
   assert_int_equal(run(""), WORKER_EXIT_DONE);
   EXPECT("{\"n\":1}", "{\"n\":2}", "{\"n\":3}");
-  assert_int_equal(sinks[0].positions[0], 8);
+  assert_int_equal(sinks[0].positions[0], 11);
   assert_int_equal(sinks[0].positions[2], sinks[0].rows[0].position);
 }
 

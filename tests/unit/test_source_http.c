@@ -194,7 +194,7 @@ static void an_answer_without_its_records_is_a_failed_poll(void **state) {
 
 static void forbidden(int fd, const char *request, unsigned number) {
   (void)request, (void)number;
-  server_reply(fd, "401 Unauthorized", "", "{\"reason\": \"who are you\"}");
+  server_reply(fd, "401 Unauthorized", "", "{\"reason\": \"topsecret is no key of ours\"}");
 }
 
 static void a_refusal_is_not_tried_again_at_once(void **state) {

@@ -4,13 +4,14 @@
 
 #include <curl/curl.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
 #include "proto/memory.h"
 
-enum { TURN_MS = 100, SHOWN_BYTES = 200 };
+enum { TURN_MS = 100, SHOWN_BYTES = 200, SECRET_LEAST = 4 };
 
 struct http_client {
   CURLM *multi;
@@ -162,6 +163,7 @@ static void transfer_options(struct transfer *t, const char *url, const char *me
   curl_easy_setopt(easy, CURLOPT_URL, url);
   curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
   curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+  curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L); // a name that is being looked up holds up no stop
   curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, t->client->message);
   curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)r->timeout_ms);
   curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)r->connect_timeout_ms);
@@ -310,19 +312,35 @@ enum http_outcome http_fetch(struct http_client *client, const struct http_reque
   return outcome;
 }
 
-void http_status_error(const struct http_answer *answer, const char *url, struct error *e) {
-  char *shown = http_url_shown(url), code[ERROR_CODE], said[SHOWN_BYTES + 1];
+static bool holds(const char *text, const char *secret, size_t length) {
+  return length >= SECRET_LEAST && memmem(text, strlen(text), secret, length) != NULL;
+}
+
+// Does the text repeat what we sent: a token, a password, the value of a header or of a query parameter?
+static bool holds_secret(const char *text, const struct http_request *r) {
+  if (r->bearer && holds(text, r->bearer, strlen(r->bearer))) return true;
+  const char *password = r->basic ? strchr(r->basic, ':') : NULL;
+  if (password && holds(text, password + 1, strlen(password + 1))) return true;
+  for (size_t i = 0; i < r->header_count; i++) {
+    const char *value = strstr(r->headers[i], ": ");
+    if (value && holds(text, value + 2, strlen(value + 2))) return true;
+  }
+  for (const char *value = strchr(r->url, '='); value; value = strchr(value + 1, '='))
+    if (holds(text, value + 1, strcspn(value + 1, "&#"))) return true;
+  return false;
+}
+
+void http_status_error(const struct http_answer *answer, const struct http_request *request, struct error *e) {
+  char *shown = http_url_shown(request->url), said[SHOWN_BYTES + 1], code[32];
   size_t length = 0;
   for (size_t i = 0; i < answer->body.length && length < SHOWN_BYTES; i++) {
     uint8_t byte = answer->body.at[i];
     said[length++] = byte < ' ' || byte > '~' ? ' ' : (char)byte;
   }
   said[length] = '\0';
-  char *number = memory_print("http-%ld", answer->status);
-  strncpy(code, number, sizeof code - 1);
-  code[sizeof code - 1] = '\0';
-  error_set(e, ERROR_OUTAGE, code, "%s answers %ld%s%s", shown, answer->status, length > 0 ? ": " : "", said);
-  free(number);
+  if (holds_secret(said, request)) said[0] = '\0';
+  snprintf(code, sizeof code, "http-%ld", answer->status);
+  error_set(e, ERROR_OUTAGE, code, "%s answers %ld%s%s", shown, answer->status, *said ? ": " : "", said);
   free(shown);
 }
 

@@ -54,8 +54,8 @@ void http_client_free(struct http_client *client); // NULL is allowed
 enum http_outcome http_fetch(struct http_client *client, const struct http_request *request, http_turn *turn, void *context,
                              struct http_answer *answer, struct error *e);
 void http_answer_free(struct http_answer *answer);
-// Sets e for an answer that is no success: "http-503", with the first bytes of what the server said.
-void http_status_error(const struct http_answer *answer, const char *url, struct error *e);
+// Sets e for an answer that is no success: "http-503", with the first bytes of what the server said, unless they repeat what we sent.
+void http_status_error(const struct http_answer *answer, const struct http_request *request, struct error *e);
 // True for what may pass by itself: 408, 425, 429 and 5xx.
 bool http_status_passes(long status);
 

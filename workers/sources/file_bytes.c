@@ -21,7 +21,8 @@ bool file_open(struct file_source *f, struct file *file, struct error *e) {
   int fd = open(file->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
   struct stat info;
   if (fd < 0 || fstat(fd, &info) != 0) {
-    enum error_class class = errno == EMFILE || errno == ENFILE ? ERROR_ENVIRONMENT : ERROR_OPERATOR;
+    // A file that a pattern found may be gone again: the next look at the pattern finds what is there then.
+    enum error_class class = errno == ENOENT ? ERROR_OUTAGE : errno == EMFILE || errno == ENFILE ? ERROR_ENVIRONMENT : ERROR_OPERATOR;
     error_set(e, class, "open", "cannot open \"%s\": %s", file->path, strerror(errno));
     if (fd >= 0) close(fd);
     return false;

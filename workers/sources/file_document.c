@@ -55,7 +55,9 @@ static bool document_visit_all(struct file_source *f, struct file *file, documen
                                struct error *why, struct error *e) {
   worker_busy_until(f->w, DOCUMENT_SECONDS, NULL);
   if (!document_read(f, file, e)) return false;
-  *opened = json_records_open(f->json, f->block, f->held, f->records, why);
+  // A byte order mark is no part of the document.
+  size_t mark = f->held >= 3 && memcmp(f->block, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
+  *opened = json_records_open(f->json, f->block + mark, f->held - mark, f->records, why);
   if (!*opened) return true;
   bool good = document_walk(f, file, visit, context, e);
   json_records_close(f->json);

@@ -48,9 +48,15 @@ static bool is_blank(const char *text, size_t length) {
 static bool line_take(struct file_source *f, struct file *file, const char *text, size_t length, size_t span, uint64_t position,
                       struct error *e) {
   if (length > 0 && text[length - 1] == '\r') length--;
+  // The witness covers the line as it stands; a byte order mark at the start of the file is no part of the document.
+  const char *whole = text;
+  if (position == span && length >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0) {
+    text += 3;
+    length -= 3;
+  }
   if (is_blank(text, length)) return true;
   struct source_input input = {
-      .stream = file->stream, .position = position, .witness = source_witness(text, span), .time = f->time, .bytes = span};
+      .stream = file->stream, .position = position, .witness = source_witness(whole, span), .time = f->time, .bytes = span};
   worker_hand(f->w, input.stream, input.position);
   if (worker_is_set_aside(f->w, input.stream, input.position))
     return dead(f, &input, "poison", "this input killed the worker that took it, again and again", text, length, e);

@@ -60,10 +60,12 @@ static bool answer_open(struct poll *p, const struct http_request *request, bool
   if (a->status == 204) return true;
   if (a->status < 200 || a->status > 299) {
     *again = http_status_passes(a->status);
-    http_status_error(a, request->url, why);
+    http_status_error(a, request, why);
     return false;
   }
-  if (json_records_open(p->h->json, (const char *)a->body.at, a->body.length, p->h->set.records, why)) return true;
+  // A byte order mark is no part of the document.
+  size_t mark = a->body.length >= 3 && memcmp(a->body.at, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
+  if (json_records_open(p->h->json, (const char *)a->body.at + mark, a->body.length - mark, p->h->set.records, why)) return true;
   char *shown = http_url_shown(request->url);
   error_add(why, "the answer of %s", shown);
   free(shown);
