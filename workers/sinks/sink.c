@@ -193,6 +193,7 @@ static void tell_positions(struct sink *s) {
 static bool commit(struct sink *s, struct error *e) {
   uint64_t began = clock_monotonic_ns();
   bool had_rows = s->batch.count > 0, moved = s->moves;
+  if (!moved && s->batch.end <= s->w->input.head) return true; // nothing is held
   if (!write_batch(s, e)) return false;
   CRASH_POINT("sink.after_commit");
   if (had_rows) brake_note(&s->brake, &s->batch);
