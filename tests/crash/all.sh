@@ -28,9 +28,10 @@ if [ "${1:-full}" = short ]; then
     check run.py --route $route --role tree --kills 8 --rows 20000 --longest 0.04
   done
   check run.py --route file-postgres --role sinker --kills 10 --rows 10000 --paced
+  check run.py --route file-file --role sinker --kills 10 --rows 20000
   check run.py --route http-sqlite --role producer --kills 10 --rows 5000 --paced
   check run.py --route file-postgres --role transformer --kills 10 --rows 20000 --lanes 2
-  WEIR=$crash_weir check points.py --times 1,3 --route file-sqlite --route http-postgres
+  WEIR=$crash_weir check points.py --times 1,3 --route file-sqlite --route file-file --route http-postgres --route trim-sqlite
   check outages.py --times 3
 else
   for route in file-sqlite file-postgres; do
@@ -47,6 +48,9 @@ else
     check run.py --route $route --role tree --kills 50 --rows 20000
   done
   check run.py --route file-postgres --role sinker --kills 300 --rows 500000 --lanes 2
+  for role in producer transformer sinker tree; do
+    check run.py --route file-file --role $role --kills 50 --rows 200000
+  done
   WEIR=$crash_weir check points.py
   for seed in 1 2 3; do
     check outages.py --seed $seed

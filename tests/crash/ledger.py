@@ -7,6 +7,8 @@ import json
 import random
 from collections import Counter
 
+from support import targets
+
 
 class Partition:
     """One file of inputs, growing. A pure function of (seed, name, number): whoever knows those can tell what each input gives."""
@@ -74,15 +76,14 @@ class Ledger:
         identities = Counter()
         reordered = 0
         last = {}
-        order = "ORDER BY rowid" if target.kind == "sqlite" else ""
-        for part, n, item, identity in target.query('SELECT part, n, item, id FROM "%s" %s' % (table, order)):
+        for part, n, item, identity in rows_of(target, table):
             found[(part, n, item)] += 1
             identities[identity] += 1
-            if order and n < last.get(part, 0):
+            if target.kind != "postgres" and n < last.get(part, 0):
                 reordered += 1
             last[part] = n
         expected = set().union(*(partition.rows for partition in self.partitions))
-        letters = target.query("SELECT count(*) FROM weir_dead")[0][0] if "weir_dead" in target.tables() else 0
+        letters = targets.count(target, "weir_dead")
         return {
             "rows": sum(found.values()), "dead": letters,
             "lost": len(expected - found.keys()), "doubled": sum(times - 1 for times in found.values()),
@@ -90,6 +91,14 @@ class Ledger:
             "identities_repeated": sum(times - 1 for times in identities.values()),
             "dead_lost": max(0, self.dead - letters), "dead_doubled": max(0, letters - self.dead),
         }
+
+
+def rows_of(target, table):
+    """In the order in which they were stored, where the target has one (PostgreSQL has none)."""
+    if target.kind == "file":
+        return [(row["part"], row["n"], row["item"], row["id"]) for row in target.lines()]
+    order = "ORDER BY rowid" if target.kind == "sqlite" else ""
+    return target.query('SELECT part, n, item, id FROM "%s" %s' % (table, order))
 
 
 def faults_of(audit):

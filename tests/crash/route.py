@@ -1,7 +1,8 @@
 """A route under test: inputs in a folder, a pipeline file, a target; and weir run over it.
 
-Routes: file-sqlite, file-postgres (two NDJSON files, append, no key), http-sqlite, http-postgres (numbered records behind an address,
-through the journal).
+Routes: file-sqlite, file-postgres (two NDJSON files, append, no key), file-file (into NDJSON), http-sqlite, http-postgres (numbered
+records behind an address, through the journal, `emit: changed`), trim-sqlite (the address shows each record once, `emit: all`, and the
+journal forgets what every sink has).
 """
 import json
 import os
@@ -14,9 +15,9 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from support import instance, postgres, targets, web  # noqa: E402
 from support.waiting import eventually  # noqa: E402
 
-import ledger  # noqa: E402
+from ledger import Ledger, faults_of  # noqa: E402
 
-ROUTES = ["file-sqlite", "file-postgres", "http-sqlite", "http-postgres"]
+ROUTES = ["file-sqlite", "file-postgres", "file-file", "http-sqlite", "http-postgres", "trim-sqlite"]
 SOURCE, STAGE, SINK = "lines", "cleaned", "rows"
 WINDOW = 5000  # records that an address shows to an instance that lives on: the newest
 
@@ -50,6 +51,9 @@ HTTP_SOURCE = """\
     keep: %(keep)s
     every: 100ms
 """
+FILE_SINK_TEXT = """\
+  %(name)s: {from: cleaned, type: file, path: "%(path)s"}
+"""
 SINK_TEXT = """\
   %(name)s: {from: cleaned, type: table, url: "%(url)s", table: %(table)s, mode: append, rows: %(rows)d, commit_every: %(commit)s}
 """
@@ -67,16 +71,17 @@ class Route:
         self.lanes, self.sink_rows, self.commit = lanes, rows, commit
         self.program = program or instance.weir_program()
         self.server, self.site = server, None
-        if self.source_kind == "http":
-            self.site = web.Site()
+        if self.source_kind != "file":
+            self.site = web.Site(etag=self.source_kind == "http")
             self.site.pages["/records"] = lambda path: self.page()
         os.mkdir(os.path.join(self.folder, "in"))
         self.begin()
 
     def begin(self):
         """New inputs, a new target, no state."""
-        self.ledger = ledger.Ledger(self.seed)
-        self.records, self.follow, self.sinks, self.emit, self.keep = [], False, None, "changed", "24h"
+        self.ledger = Ledger(self.seed)
+        self.records, self.follow, self.sinks, self.shown = [], False, None, 0
+        self.emit, self.keep = ("all", "0s") if self.source_kind == "trim" else ("changed", "24h")
         for name in os.listdir(os.path.join(self.folder, "in")):
             os.unlink(os.path.join(self.folder, "in", name))
         shutil.rmtree(self.state, ignore_errors=True)
@@ -86,6 +91,8 @@ class Route:
         number = Route.targets = getattr(Route, "targets", 0) + 1
         if self.target_kind == "sqlite":
             return targets.SqliteTarget(os.path.join(self.folder, "target%d.db" % number))
+        if self.target_kind == "file":
+            return targets.FileTarget(os.path.join(self.folder, "target%d.ndjson" % number), self.state)
         return targets.PostgresTarget(self.server, "crash%d" % number)
 
     @property
@@ -118,7 +125,12 @@ class Route:
         return json.dumps(dict(made, key="%s%d" % (made["part"], made["n"])))
 
     def page(self):
-        shown = self.records[-WINDOW:] if self.follow else self.records
+        """All records; the newest of them when an instance lives on; each only once where nothing else is promised."""
+        if self.emit == "all":
+            start, self.shown = self.shown, len(self.records)
+            shown = self.records[start : self.shown]
+        else:
+            shown = self.records[-WINDOW:] if self.follow else self.records
         return ('{"records": [' + ",\n".join(shown) + "]}").encode()
 
     def wait_for_window(self, running):
@@ -127,20 +139,24 @@ class Route:
             if not running.alive:
                 raise Failure("weir ended: %r" % running.result())
             return targets.count(self.target, "rows_out") >= self.ledger.rows - WINDOW // 4
-        if self.source_kind == "http":
+        if self.source_kind != "file":
             eventually("the address was read", look, 300)
 
     def write_pipeline(self):
         source = FILE_SOURCE if self.source_kind == "file" else HTTP_SOURCE
         values = {"emit": self.emit, "keep": self.keep, "folder": self.folder, "lanes": self.lanes, "follow": "true" if self.follow else "false",
                   "address": self.site.url("/records") if self.site else ""}
-        sinks = self.sinks or [{"name": SINK, "url": self.target.url, "table": "rows_out"}]
-        text = PIPELINE % {"source": source % values,
-                           "sinks": "".join(SINK_TEXT % dict({"rows": self.sink_rows, "commit": self.commit}, **sink) for sink in sinks)}
+        text = PIPELINE % {"source": source % values, "sinks": self.sink_text()}
         path = os.path.join(self.folder, "pipeline.yaml")
         with open(path, "w") as file:
             file.write(text)
         return path
+
+    def sink_text(self):
+        if self.target_kind == "file":
+            return FILE_SINK_TEXT % {"name": SINK, "path": self.target.path}
+        sinks = self.sinks or [{"name": SINK, "url": self.target.url, "table": "rows_out"}]
+        return "".join(SINK_TEXT % dict({"rows": self.sink_rows, "commit": self.commit}, **sink) for sink in sinks)
 
     def run(self, *more, once=False, env=None, state=None):
         """weir in the background on this route."""
@@ -169,10 +185,10 @@ class Route:
 
     def audit(self, target=None, table="rows_out"):
         found = self.ledger.audit(target or self.target, table)
-        if self.source_kind == "http":
+        if self.source_kind != "file":
             found["dead_lost"] = max(0, self.dead_expected() - found["dead"])
             found["dead_doubled"] = max(0, found["dead"] - self.dead_expected())
-        wrong = ledger.faults_of(found)
+        wrong = faults_of(found)
         if wrong:
             raise Failure("%s: %s; inputs and target are kept in %s" % (self.name, wrong, self.folder))
         return found

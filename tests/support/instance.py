@@ -114,7 +114,10 @@ class Instance:
         return Result(self.process.poll(), self.out, self.err)
 
     def wait(self, timeout=NEVER):
-        self.process.wait(timeout=timeout)
+        try:
+            self.process.wait(timeout=timeout)
+        except subprocess.TimeoutExpired:
+            raise TimeoutError("weir did not end within %d s: %r" % (timeout, self.result())) from None
         return self.result()
 
     def stop(self, timeout=NEVER):
