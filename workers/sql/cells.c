@@ -89,9 +89,10 @@ bool cell_parse_json(struct cell_tools *tools, const uint8_t *text, size_t lengt
   buffer_clear(&tools->msgpack);
   bool parsed = json_to_msgpack(tools->json, (const char *)padded.at, length, &tools->msgpack, &e);
   buffer_free(&padded);
+  if (!parsed) return false;
   *at = tools->msgpack.at;
   *end = tools->msgpack.at + tools->msgpack.length;
-  return parsed;
+  return true;
 }
 
 bool cell_of(const uint8_t *at, const uint8_t *end, struct cell *cell) {
