@@ -37,7 +37,9 @@ static bool account_holds(struct instance *i) {
 
 bool account_print(struct instance *i) {
   struct buffer json = {0}, table = {0};
-  bool holds = account_holds(i), shown = true;
+  // Of workers that were killed for good the last numbers may be half written.
+  bool rests = i->stop.phase != STOP_KILLING && !i->stop.culprit;
+  bool holds = !rests || account_holds(i), shown = true;
   status_account_json(i, &json);
   const struct buffer *out = &json;
   if (!i->options.json) {

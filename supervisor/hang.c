@@ -27,7 +27,8 @@ void hang_check(struct instance *i, bool stood_still) {
       struct slot_words words;
       if (seat->pid == 0 || seat->kill_reason) continue;
       slot_words_get(&seat->slot, &words);
-      if (words.deadline_ns != 0 && words.deadline_ns < now) seat_hung(seat, now - words.deadline_ns);
+      // A deadline from before its start is its predecessor's: it has not come to its slot yet.
+      if (words.deadline_ns > seat->started_ns && words.deadline_ns < now) seat_hung(seat, now - words.deadline_ns);
     }
   }
 }

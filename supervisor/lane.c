@@ -170,6 +170,15 @@ void lane_start(struct lane *lane) {
     if (lane->seats[s].state == SEAT_EMPTY && !lane->given_up) seat_spawn(&lane->seats[s]);
 }
 
+void lane_hurry(struct lane *lane) {
+  for (size_t s = 0; s < lane->seat_count; s++) {
+    struct seat *seat = &lane->seats[s];
+    if (seat->state != SEAT_EMPTY || lane->cutting || !seat->timer || !evtimer_pending(seat->timer, NULL)) continue;
+    event_del(seat->timer);
+    seat_spawn(seat);
+  }
+}
+
 void seat_end(struct seat *seat) {
   if (seat->timer) event_del(seat->timer);
   seat->state = SEAT_ENDED;
@@ -238,17 +247,25 @@ void lane_cut(struct lane *lane, uint64_t wait_ms) {
 
 void lane_reaped(struct lane *lane) {
   struct error e = {0};
+  struct instance *i = lane->instance;
   for (size_t s = 0; s < lane->seat_count; s++)
     if (lane->seats[s].pid != 0) return;
   lane->cutting = false;
+  if (i->stop.phase == STOP_KILLING) {
+    for (size_t s = 0; s < lane->seat_count; s++) seat_end(&lane->seats[s]);
+    return;
+  }
   lane_close(lane);
   // Handles of streams mean something within one life of the memory only.
   for (size_t s = 0; s < lane->seat_count; s++) lane->seats[s].history = (struct restart){.row = lane->seats[s].history.row};
   if (!lane_open(lane, &e)) {
-    say(lane->instance, LOG_LEVEL_ERROR, "a lane cannot be made anew: %s", e.text);
-    stop_failed(lane->instance, &lane->seats[0], 3, e.text);
+    say(i, LOG_LEVEL_ERROR, "a lane cannot be made anew: %s", e.text);
+    for (size_t s = 1; s < lane->seat_count; s++) seat_end(&lane->seats[s]);
+    stop_failed(i, &lane->seats[0], 3, e.text);
     return;
   }
+  // The wish to stop lay in the old slot.
+  if (i->stop.phase != STOP_RUNNING) slot_command_set(&lane->seats[0].slot, SLOT_STOP);
   if (lane->wait_ms == 0) {
     lane_start(lane);
     return;

@@ -67,6 +67,8 @@ bool lanes_open(struct instance *i, struct error *e);
 void lanes_close(struct instance *i);
 // Starts every seat of the lane.
 void lane_start(struct lane *lane);
+// Whoever waits for a new start gets it now: the lane has to drain.
+void lane_hurry(struct lane *lane);
 // Kills the lane's workers; lane_reaped starts it anew when the last one is gone.
 void lane_cut(struct lane *lane, uint64_t wait_ms);
 void lane_reaped(struct lane *lane);

@@ -159,8 +159,7 @@ static int run(struct instance *i) {
   notify_open(&i->notify);
   say_start(i);
   for (size_t n = 0; n < i->lane_count; n++) lane_start(&i->lanes[n]);
-  stop_check(i);
-  event_base_dispatch(i->base);
+  if (!lanes_ended(i)) event_base_dispatch(i->base);
   bool again = i->reload.state == RELOAD_DRAINING && !i->stop.culprit;
   if (!again) return finish(i);
   parts_close(i);

@@ -5,7 +5,7 @@
 
 #include "proto/error.h"
 #include "proto/job.h"
-#include "proto/json.h"
+#include "supervisor/json_read.h"
 #include "supervisor/status.h"
 
 enum { COLUMNS_MOST = 16, CELL_MOST = 48, NUMBER_MOST = 32 };
@@ -107,17 +107,10 @@ static void status_print(struct buffer *out, struct job_value root) {
 }
 
 bool status_table(const struct buffer *answer, struct buffer *out) {
-  struct json_parser *parser = json_parser_new();
   struct buffer packed = {0};
-  struct error e = {0};
-  char *padded = memory_get(answer->length + JSON_PADDING);
-  memcpy(padded, answer->at, answer->length);
-  bool good = json_to_msgpack(parser, padded, answer->length, &packed, &e);
-  struct job_value root = {.at = packed.at, .end = packed.at + packed.length};
-  good = good && job_has(job_get(root, "nodes"));
+  struct job_value root;
+  bool good = json_read(answer, &packed, &root) && job_has(job_get(root, "nodes"));
   if (good) status_print(out, root);
-  free(padded);
   buffer_free(&packed);
-  json_parser_free(parser);
   return good;
 }

@@ -83,6 +83,7 @@ static void drain_begin(struct instance *i) {
   i->stop.phase = STOP_DRAINING;
   if (i->reload.state != RELOAD_DRAINING) notify_say(&i->notify, "STOPPING=1");
   sources_stop(i);
+  for (size_t l = 0; l < i->lane_count; l++) lane_hurry(&i->lanes[l]);
   uint64_t ms = i->plan->drain_ms;
   struct timeval limit = {.tv_sec = (time_t)(ms / 1000), .tv_usec = (suseconds_t)(ms % 1000 * 1000)};
   i->stop.deadline = evtimer_new(i->base, deadline_over, i);

@@ -12,7 +12,7 @@
 #include "proto/control.h"
 #include "proto/error.h"
 #include "proto/job.h"
-#include "proto/json.h"
+#include "supervisor/json_read.h"
 #include "supervisor/plan_build.h"
 #include "supervisor/state_folder.h"
 #include "supervisor/status.h"
@@ -59,18 +59,6 @@ static void answer_free(struct answer *a) {
   buffer_free(&a->packed);
 }
 
-static bool answer_read(struct answer *a) {
-  struct json_parser *parser = json_parser_new();
-  struct error e = {0};
-  char *padded = memory_get(a->text.length + JSON_PADDING);
-  memcpy(padded, a->text.at, a->text.length);
-  bool good = json_to_msgpack(parser, padded, a->text.length, &a->packed, &e);
-  a->root = (struct job_value){.at = a->packed.at, .end = a->packed.at + a->packed.length};
-  free(padded);
-  json_parser_free(parser);
-  return good;
-}
-
 static bool print_all(const struct buffer *out) {
   return fwrite(out->at, 1, out->length, stdout) == out->length && fflush(stdout) == 0;
 }
@@ -115,7 +103,7 @@ static int ask(const struct command *c, const char *state) {
       fprintf(stderr, "weir %s: not running: no instance holds the state folder %s\n", verb_rows[c->verb].name, state);
     else
       fprintf(stderr, "weir %s: %s\n", verb_rows[c->verb].name, e.text);
-  } else if (!answer_read(&a)) {
+  } else if (!json_read(&a.text, &a.packed, &a.root)) {
     fprintf(stderr, "weir %s: the answer of the running instance makes no sense\n", verb_rows[c->verb].name);
     code = EXIT_RUN_TIME;
   } else {

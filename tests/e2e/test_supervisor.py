@@ -119,9 +119,9 @@ def test_a_record_that_kills_three_workers_becomes_a_dead_letter(start, tmp_path
     for death in range(3):
         seen |= eventually("a sink stands before the lock", new_waiter)
         sinker = running.worker("sinker")
-        os.kill(sinker.pid, signal.SIGSEGV)
-        eventually("the death is told", lambda: sum("cause=SIGSEGV" in line for line in running.err.splitlines()) == death + 1)
-    told = [line for line in running.err.splitlines() if "cause=SIGSEGV" in line]
+        os.kill(sinker.pid, signal.SIGABRT)
+        eventually("the death is told", lambda: sum("cause=SIGABRT" in line for line in running.err.splitlines()) == death + 1)
+    told = [line for line in running.err.splitlines() if "cause=SIGABRT" in line]
     assert "record by record" not in told[0] and "record by record" in told[1] and "setting aside" in told[2], told
     eventually("the successor stands before the lock", new_waiter)
     holder.rollback()

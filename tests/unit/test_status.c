@@ -12,8 +12,8 @@
 
 #include "proto/clock.h"
 #include "proto/job.h"
-#include "proto/json.h"
 #include "supervisor/instance.h"
+#include "supervisor/json_read.h"
 #include "supervisor/lane.h"
 #include "supervisor/status.h"
 #include "supervisor/tally.h"
@@ -103,17 +103,9 @@ static void worker_says(struct seat *seat, enum slot_state slot_state, const uin
 }
 
 static struct job_value look(struct fixture *f, void print(const struct instance *, struct buffer *)) {
-  struct json_parser *parser = json_parser_new();
-  struct error e = {0};
   buffer_clear(&f->json);
-  buffer_clear(&f->packed);
   print(&f->i, &f->json);
-  char *padded = memory_get(f->json.length + JSON_PADDING);
-  memcpy(padded, f->json.at, f->json.length);
-  if (!json_to_msgpack(parser, padded, f->json.length, &f->packed, &e)) fail_msg("%s", e.text);
-  free(padded);
-  json_parser_free(parser);
-  f->root = (struct job_value){.at = f->packed.at, .end = f->packed.at + f->packed.length};
+  assert_true(json_read(&f->json, &f->packed, &f->root));
   return job_get(f->root, "nodes");
 }
 
