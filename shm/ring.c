@@ -75,7 +75,17 @@ void ring_group_abort(struct ring_writer *w) {
   w->at = w->group_end;
 }
 
-void ring_bell_readers(struct ring_writer *w, uint64_t old) {
+// Fills the note slot that does not belong to the present tail (head). A kill at any store in here leaves a slot that nobody trusts: its
+// position becomes that of the stored tail (head) only by the store that follows.
+static void ring_note_fill(uint8_t *notes, uint32_t words, uint32_t slot, const uint64_t *note, uint64_t position) {
+  struct ring_note_slot *s = (struct ring_note_slot *)(void *)(notes + slot * ring_note_stride(words));
+  // Relaxed: the store of tail (head) behind orders them all for a successor in this memory.
+  atomic_store_explicit(&s->position, UINT64_MAX, memory_order_relaxed);
+  for (uint32_t i = 0; i < words; i++) atomic_store_explicit(&s->words[i], note[i], memory_order_relaxed);
+  atomic_store_explicit(&s->position, position, memory_order_relaxed);
+}
+
+static void ring_bell_readers(struct ring_writer *w, uint64_t old) {
   CRASH_POINT("ring.tail_stored");
   uint64_t now = w->published;
   for (uint32_t i = 0; i < w->readers; i++) {
@@ -83,6 +93,18 @@ void ring_bell_readers(struct ring_writer *w, uint64_t old) {
     uint64_t wake_at = atomic_load_explicit(&w->reader_area[i]->wake_at, memory_order_seq_cst);
     if (now - wake_at - 1 < now - old) ring_bell(w->bell[i]); // wake_at in [old, now); garbage gives at most a needless ring
   }
+}
+
+void ring_publish(struct ring_writer *w) {
+  uint64_t old = w->published, now = w->group_end;
+  if (now == old || w->fault != RING_OK) return;
+  ring_note_fill(w->area->notes, w->words, w->slot, w->note, now);
+  w->slot ^= 1;
+  w->published = now;
+  CRASH_POINT("ring.tail_unstored");
+  // This IS the publishing. Pairs with the acquire load in ring_refill (bytes) and the seq_cst load in ring_reader_sleep (no lost bell).
+  atomic_store_explicit(&w->area->tail, now, memory_order_seq_cst);
+  ring_bell_readers(w, old);
 }
 
 // The head at which a sleeping writer wants to be woken: a quarter ring of room to avoid a ping-pong of single records, but never more than

@@ -105,11 +105,11 @@ struct ring_writer_area {
 
 // Shared. One reader's area.
 struct ring_reader_area {
-  // Reader: the only one who stores, seq_cst in ring_release. Writer loads: acquire in ring_room, seq_cst in ring_writer_sleep.
+  // Reader: the only one who stores, seq_cst in ring_release. Writer loads in ring_heads_look: acquire for room, seq_cst to sleep.
   // Pairs: the reader's loads of a record are over before the writer, having loaded the new head, overwrites it.
   _Alignas(RING_LINE) _Atomic uint64_t head;
-  // Reader: seq_cst store in ring_reader_sleep, the cursor at which it found nothing. Writer loads it seq_cst in ring_publish right after
-  // its store of tail.
+  // Reader: seq_cst store in ring_reader_sleep, the cursor at which it found nothing. Writer loads it seq_cst in ring_bell_readers, right
+  // after ring_publish has stored tail.
   _Alignas(RING_LINE) _Atomic uint64_t wake_at;
   _Alignas(RING_LINE) uint8_t notes[];
 };
@@ -134,9 +134,11 @@ struct ring_writer {
   const struct ring_reader_area *reader_area[RING_READERS_MAX];
   uint8_t *data;
   uint64_t capacity, mask;
+  // `published` lies between the two that change with each record: beside each other, a compiler stores both as one vector, and the next
+  // load of `at` waits for it.
   uint64_t at;        // where the next frame goes
-  uint64_t group_end; // end of the last complete group: what ring_publish may show
   uint64_t published; // our copy of tail
+  uint64_t group_end; // end of the last complete group: what ring_publish may show
   uint64_t limit;     // slowest head seen + capacity: `at` may not pass it
   uint64_t head_seen[RING_READERS_MAX];
   uint32_t open;                 // payload bytes of the open reservation; means something while `reserved` only
@@ -173,6 +175,11 @@ struct ring_view {
   uint64_t position; // of its frame
   uint64_t end;      // position behind it: what to release once it is done with
 };
+
+// Bytes from one note slot to the next.
+static inline uint64_t ring_note_stride(uint32_t words) {
+  return (sizeof(uint64_t) * (1 + (uint64_t)words) + RING_LINE - 1) & ~(uint64_t)(RING_LINE - 1);
+}
 
 static inline uint32_t ring_guard(uint64_t position, uint32_t length) {
   return (uint32_t)(position >> 3) ^ (length * 0x9E3779B1u) ^ 0x57454952u;
@@ -226,7 +233,7 @@ void ring_group_abort(struct ring_writer *w);
 static inline void ring_group_end(struct ring_writer *w);
 // Shows all complete groups: note, store of tail, bells of sleeping readers. Does nothing when there is nothing new. No system call unless
 // a reader sleeps.
-static inline void ring_publish(struct ring_writer *w);
+void ring_publish(struct ring_writer *w);
 // True when the slowest reader has taken everything published (a drained ring).
 bool ring_drained(struct ring_writer *w);
 

@@ -18,18 +18,6 @@ bool ring_room(struct ring_writer *w, uint64_t end); // looks at the readers' he
 bool ring_refill(struct ring_reader *r);             // looks at the writer's tail again: true when there is a record at the cursor
 void ring_reader_fault(struct ring_reader *r, enum ring_fault fault); // remembers the first fault, stops the reader
 void ring_bell(int bell);                                             // writes 1 to an eventfd; -1: nothing
-void ring_bell_readers(struct ring_writer *w, uint64_t old);          // rings whoever fell asleep at a place in [old, published)
-
-// Fills the note slot that does not belong to the present tail (head). A kill at any store in here leaves a slot that nobody trusts: its
-// position becomes that of the stored tail (head) only by the store that follows.
-static inline void ring_note_fill(uint8_t *notes, uint32_t words, uint32_t slot, const uint64_t *note, uint64_t position) {
-  uint64_t stride = ((uint64_t)words * 8 + 8 + RING_LINE - 1) & ~(uint64_t)(RING_LINE - 1);
-  struct ring_note_slot *s = (struct ring_note_slot *)(void *)(notes + slot * stride);
-  // Relaxed: the store of tail (head) behind orders them all for a successor in this memory.
-  atomic_store_explicit(&s->position, UINT64_MAX, memory_order_relaxed);
-  for (uint32_t i = 0; i < words; i++) atomic_store_explicit(&s->words[i], note[i], memory_order_relaxed);
-  atomic_store_explicit(&s->position, position, memory_order_relaxed);
-}
 
 static inline void *ring_reserve(struct ring_writer *w, uint32_t size) {
   assert(!w->reserved);
@@ -53,17 +41,6 @@ static inline void ring_commit(struct ring_writer *w, uint32_t size) {
 static inline void ring_abort(struct ring_writer *w) {
   assert(w->reserved);
   w->reserved = false;
-}
-
-static inline void ring_publish(struct ring_writer *w) {
-  uint64_t old = w->published, now = w->group_end;
-  if (now == old || w->fault != RING_OK) return;
-  ring_note_fill(w->area->notes, w->words, w->slot, w->note, now);
-  w->slot ^= 1;
-  w->published = now;
-  // This IS the publishing. Pairs with the acquire load in ring_refill (bytes) and the seq_cst load in ring_reader_sleep (no lost bell).
-  atomic_store_explicit(&w->area->tail, now, memory_order_seq_cst);
-  ring_bell_readers(w, old);
 }
 
 static inline void ring_group_end(struct ring_writer *w) {

@@ -11,10 +11,6 @@
 #define RING_MAGIC   UINT64_C(0x676e697272696577) // "weirring"
 #define RING_VERSION 1
 
-static uint64_t ring_note_stride(uint32_t words) {
-  return ((uint64_t)words * 8 + 8 + RING_LINE - 1) & ~(uint64_t)(RING_LINE - 1);
-}
-
 static bool ring_spec_ok(const struct ring_spec *spec) {
   return spec->capacity >= RING_CAPACITY_MIN && spec->capacity >= sealed_page() && spec->capacity <= RING_CAPACITY_MAX &&
          (spec->capacity & (spec->capacity - 1)) == 0 && spec->readers >= 1 && spec->readers <= RING_READERS_MAX &&
