@@ -32,6 +32,7 @@ static void columns_open(struct sql_engine *engine) {
   engine->input_columns.use = memory_get((engine->input_columns.names.count + 1) * sizeof *engine->input_columns.use);
   engine->each_columns.use = memory_get((engine->each_columns.names.count + 1) * sizeof *engine->each_columns.use);
   engine->input_json = memory_get((engine->input_columns.names.count + 1) * sizeof *engine->input_json);
+  engine->input_seen = memory_get((engine->input_columns.names.count + 1) * sizeof *engine->input_seen);
   field_index_open(&engine->input, &engine->input_columns.names);
 }
 
@@ -90,6 +91,7 @@ struct sql_engine *sql_engine_open_or_fail(const struct sql_spec *spec, struct e
 static void columns_free(struct sql_engine *engine) {
   for (size_t i = 0; engine->input_json && i < engine->input_columns.names.count; i++) buffer_free(&engine->input_json[i].text);
   free(engine->input_json);
+  free(engine->input_seen);
   free(engine->input_columns.use);
   free(engine->each_columns.use);
   field_index_close(&engine->input);
@@ -143,6 +145,15 @@ const char *sql_engine_column_type(const struct sql_engine *engine, size_t colum
 
 bool sql_engine_column_not_null(const struct sql_engine *engine, size_t column) {
   return engine->output.columns[column].rule.not_null;
+}
+
+size_t sql_engine_absent(const struct sql_engine *engine, struct buffer *names) {
+  size_t absent = 0;
+  for (size_t i = 0; i < engine->input_columns.names.count; i++) {
+    if (engine->input_seen[i]) continue;
+    buffer_print(names, "%s%s", absent++ ? ", " : "", engine->input_columns.names.columns[i].name);
+  }
+  return absent;
 }
 
 // The plan that was judged is gone (SQLite has prepared the statement again by itself): what needs no proof is right with any plan.

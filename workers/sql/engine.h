@@ -82,6 +82,11 @@ const char *sql_engine_column_name(const struct sql_engine *engine, size_t colum
 const char *sql_engine_column_type(const struct sql_engine *engine, size_t column); // as in `columns:`, "" when not given
 bool sql_engine_column_not_null(const struct sql_engine *engine, size_t column);
 
+enum { SQL_LOOKED_AT = 1000 };
+// Fields that the SQL reads and none of the first SQL_LOOKED_AT records had: a misspelt name looks like this. Returns how many; `names`
+// gets them.
+size_t sql_engine_absent(const struct sql_engine *engine, struct buffer *names);
+
 typedef bool sql_next(void *context, struct sql_record *record); // false: none now
 
 enum sql_step { SQL_STEP_ROW, SQL_STEP_DONE, SQL_STEP_FAILED };

@@ -111,6 +111,7 @@ struct sql_engine {
   uint64_t uuid_calls;
   struct field_index input;
   struct json_text *input_json; // by column of input_columns
+  bool *input_seen;             // by column: one of the first SQL_LOOKED_AT records had it
   struct input_cursor *free_inputs;
   struct each_cursor *free_eaches, *all_eaches;
   struct each_cursor *opened[SQL_OPENED_MOST]; // each() cursors in the order in which this run opened them

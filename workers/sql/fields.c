@@ -112,27 +112,68 @@ void field_index_close(struct field_index *index) {
   index->slots = NULL;
 }
 
+// Bytes of a value by its first byte; 0: it depends on what follows.
+static const uint8_t value_sizes[256] = {
+    [0x00 ... 0x7f] = 1,
+    [MSGPACK_B_FIXMAP] = 1,
+    [MSGPACK_B_FIXARRAY] = 1,
+    [0xa0] = 1,
+    [0xa1] = 2,
+    [0xa2] = 3,
+    [0xa3] = 4,
+    [0xa4] = 5,
+    [0xa5] = 6,
+    [0xa6] = 7,
+    [0xa7] = 8,
+    [0xa8] = 9,
+    [0xa9] = 10,
+    [0xaa] = 11,
+    [0xab] = 12,
+    [0xac] = 13,
+    [0xad] = 14,
+    [0xae] = 15,
+    [0xaf] = 16,
+    [0xb0] = 17,
+    [0xb1] = 18,
+    [0xb2] = 19,
+    [0xb3] = 20,
+    [0xb4] = 21,
+    [0xb5] = 22,
+    [0xb6] = 23,
+    [0xb7] = 24,
+    [0xb8] = 25,
+    [0xb9] = 26,
+    [0xba] = 27,
+    [0xbb] = 28,
+    [0xbc] = 29,
+    [0xbd] = 30,
+    [0xbe] = 31,
+    [0xbf] = 32,
+    [MSGPACK_B_NIL] = 1,
+    [MSGPACK_B_FALSE] = 1,
+    [MSGPACK_B_TRUE] = 1,
+    [MSGPACK_B_FLOAT32] = 5,
+    [MSGPACK_B_FLOAT64] = 9,
+    [MSGPACK_B_UINT8] = 2,
+    [MSGPACK_B_UINT16] = 3,
+    [MSGPACK_B_UINT32] = 5,
+    [MSGPACK_B_UINT64] = 9,
+    [MSGPACK_B_INT8] = 2,
+    [MSGPACK_B_INT16] = 3,
+    [MSGPACK_B_INT32] = 5,
+    [MSGPACK_B_INT64] = 9,
+    [MSGPACK_B_FIXNEGATIVE... 0xff] = 1,
+};
+
 // Steps over one value; the spellings that records are mostly made of need no call.
 static inline bool skip_value(const uint8_t **at, const uint8_t *end) {
   const uint8_t *p = *at;
   if (p >= end) return false;
-  uint8_t first = *p;
-  size_t size;
-  if (first < MSGPACK_B_FIXMAP || first >= MSGPACK_B_FIXNEGATIVE || first == MSGPACK_B_NIL || first == MSGPACK_B_FALSE ||
-      first == MSGPACK_B_TRUE)
-    size = 1;
-  else if (first >= MSGPACK_B_FIXTEXT && first < MSGPACK_B_NIL)
-    size = 1 + (size_t)(first - MSGPACK_B_FIXTEXT);
-  else if (first == MSGPACK_B_TEXT8 && end - p >= 2)
+  size_t size = value_sizes[*p];
+  if (size == 0) {
+    if (*p != MSGPACK_B_TEXT8 || end - p < 2) return msgpack_skip(at, end);
     size = 2 + (size_t)p[1];
-  else if (first == MSGPACK_B_FLOAT64 || first == MSGPACK_B_UINT64 || first == MSGPACK_B_INT64)
-    size = 9;
-  else if (first == MSGPACK_B_UINT16 || first == MSGPACK_B_INT16)
-    size = 3;
-  else if (first == MSGPACK_B_UINT32 || first == MSGPACK_B_INT32)
-    size = 5;
-  else
-    return msgpack_skip(at, end);
+  }
   if ((size_t)(end - p) < size) return false;
   *at = p + size;
   return true;

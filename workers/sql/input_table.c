@@ -107,6 +107,11 @@ static bool is_map(const uint8_t *at, const uint8_t *end) {
   return at < end && ((*at & 0xf0) == MSGPACK_B_FIXMAP || *at == MSGPACK_B_MAP16 || *at == MSGPACK_B_MAP32);
 }
 
+static void note_seen(struct sql_engine *engine) {
+  for (size_t i = 0; i < engine->input_columns.names.count; i++)
+    if (!engine->input_seen[i]) engine->input_seen[i] = field_index_get(&engine->input, i) != NULL;
+}
+
 int sql_record_take(struct sql_engine *engine) {
   engine->has_record = engine->next(engine->context, &engine->record);
   if (!engine->has_record) return 0;
@@ -114,7 +119,10 @@ int sql_record_take(struct sql_engine *engine) {
   engine->uuid_calls = 0;
   engine->subtypes = engine->makes_subtypes;
   sql_clock_set(engine->record.time);
-  if (is_map(engine->record.at, engine->record.end) && field_index_set(&engine->input, engine->record.at, engine->record.end)) return 1;
+  if (is_map(engine->record.at, engine->record.end) && field_index_set(&engine->input, engine->record.at, engine->record.end)) {
+    if (__builtin_expect(engine->record_number <= SQL_LOOKED_AT, 0)) note_seen(engine);
+    return 1;
+  }
   strcpy(engine->failure, "the record is not a well-formed msgpack map");
   return -1;
 }

@@ -57,6 +57,7 @@ struct stage {
   unsigned left; // records that this batch may still take
   bool first;    // the batch has not taken any yet
   unsigned taken;
+  bool told;         // which fields no record had
   uint64_t finished; // ring position behind the last input that is done
   uint64_t covered;  // the same, as the note says that was published last: what may be given back
   uint32_t guess;    // bytes for the next row

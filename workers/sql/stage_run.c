@@ -112,10 +112,26 @@ static bool run_batch(struct stage *s) {
   }
 }
 
+// Told once: fields that the SQL reads and that no record had so far.
+static void tell_absent(struct stage *s) {
+  struct buffer names = {0};
+  if (s->told || s->taken == 0 || (s->taken < SQL_LOOKED_AT && !s->ended)) return;
+  s->told = true;
+  if (sql_engine_absent(s->engine, &names) > 0) {
+    struct log_line l;
+    log_begin(&l, LOG_LEVEL_INFO, "the SQL reads fields that no record has had so far");
+    log_text(&l, "fields", buffer_cstring(&names));
+    log_uint(&l, "records", s->taken);
+    log_end(&l);
+  }
+  buffer_free(&names);
+}
+
 static bool turn_end(struct stage *s) {
   if (!s->in_input && !stage_marks_write(s)) return false;
   stage_settle(s);
   CRASH_POINT("sql.released");
+  tell_absent(s);
   if (!s->brake.stop) return true;
   error_set(&s->error, ERROR_OPERATOR, "brake",
             "%u of the last %d records became dead letters, the last one because: %s. Mend the source or the SQL, or raise "
