@@ -59,12 +59,16 @@ def run_workers_paced(route, options, dice, kills):
     """One long life of the instance: a portion of the inputs, a kill, the next portion."""
     route.begin()
     route.follow = True
-    route.feed(max(1, options.rows // (kills + 1)))
-    hits, running = 0, route.run()
+    portion = max(1, options.rows // (kills + 1))
+    if route.source_kind != "file":
+        portion = min(portion, WINDOW // 2)
+    hits, fed, running = 0, 0, route.run()
     try:
         while hits < kills:
-            route.wait_for_window(running)
-            route.feed(max(1, min(options.rows // (kills + 1), WINDOW // 2)))
+            if fed <= hits:
+                route.wait_for_window(running)
+                route.feed(portion)
+                fed += 1
             pause(dice, options.longest)
             hits += kill_one(running, options.role, dice)
             if not running.alive:

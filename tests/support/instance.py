@@ -10,7 +10,7 @@ import subprocess
 import tempfile
 from collections import namedtuple
 
-from support.waiting import NEVER, eventually
+from support.waiting import NEVER, dying_with_the_test, eventually
 
 Worker = namedtuple("Worker", "pid role node generation")
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -80,7 +80,8 @@ class Instance:
         self.cwd = str(cwd)
         self.err_file = tempfile.NamedTemporaryFile(prefix="weir-err-", suffix=".log", delete=False)
         self.out_file = tempfile.NamedTemporaryFile(prefix="weir-out-", suffix=".log", delete=False)
-        self.process = subprocess.Popen([program or weir_program(), "run", *map(str, arguments)], cwd=self.cwd, env=environment(env),
+        command = dying_with_the_test([program or weir_program(), "run", *map(str, arguments)])
+        self.process = subprocess.Popen(command, cwd=self.cwd, env=environment(env),
                                         stdin=subprocess.DEVNULL, stdout=self.out_file, stderr=self.err_file, start_new_session=True)
         self.pid = self.process.pid
 

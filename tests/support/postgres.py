@@ -13,7 +13,7 @@ import tempfile
 
 import psycopg2
 
-from support.waiting import eventually
+from support.waiting import dying_with_the_test, eventually
 
 
 def free_port():
@@ -55,7 +55,8 @@ class Postgres:
         options = ["listen_addresses=127.0.0.1", "port=%d" % self.port, "unix_socket_directories=%s" % self.folder, "fsync=on",
                    "max_connections=60", "shared_buffers=64MB", "timezone=UTC", "log_line_prefix=%m [%p] %a ", *self.settings]
         arguments = [word for option in options for word in ("-c", option)]
-        self.process = subprocess.Popen([os.path.join(self.bin, "postgres"), "-D", self.data, *arguments], cwd=self.folder,
+        command = dying_with_the_test([os.path.join(self.bin, "postgres"), "-D", self.data, *arguments], "QUIT")
+        self.process = subprocess.Popen(command, cwd=self.folder,
                                         stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, **self.as_user)
         log.close()
         eventually("PostgreSQL answers", self.answers)

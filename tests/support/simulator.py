@@ -6,13 +6,15 @@ import urllib.parse
 import urllib.request
 
 from support.instance import ROOT
+from support.waiting import dying_with_the_test
 
 PROGRAM = os.path.join(ROOT, "pipelines", "simulators", "eonet.py")
 
 
 class Simulator:
     def __init__(self, *arguments):
-        self.process = subprocess.Popen(["/usr/bin/python3", PROGRAM, "--port", "0", *map(str, arguments)], stdout=subprocess.PIPE, text=True)
+        command = dying_with_the_test(["/usr/bin/python3", PROGRAM, "--port", "0", *map(str, arguments)])
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         self.url = self.process.stdout.readline().strip()
         if not self.url:
             raise RuntimeError("the simulator did not start")

@@ -1,4 +1,4 @@
-"""Waiting for something that will come: polled, with a limit that only says "never"."""
+"""Waiting for something that will come: polled, with a limit that only says "never"; and processes that do not outlive the test."""
 import time
 
 NEVER = 120.0  # seconds; nobody asserts on it, it only ends a test that hangs
@@ -14,3 +14,9 @@ def eventually(what, question, seconds=NEVER, pause=0.02):
         if time.monotonic() > end:
             raise TimeoutError("%s: not within %d s; last answer %r" % (what, seconds, answer))
         time.sleep(pause)
+
+
+
+def dying_with_the_test(command, how="KILL"):
+    """The command, so that its process gets this signal when the test that started it dies, however that happens."""
+    return ["setpriv", "--pdeathsig", how, "--", *command]
