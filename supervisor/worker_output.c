@@ -11,6 +11,8 @@
 #include "supervisor/lane.h"
 #include "supervisor/say.h"
 
+enum { LABELLED_MOST = LOG_LINE / 2 }; // leaves room for the label
+
 // The way our own log lines begin; json or not is decided once for all processes.
 static bool is_log_line(const char *line, size_t length, bool json) {
   const char *start = json ? "{\"ts\":" : "ts=";
@@ -25,10 +27,12 @@ static void line_show(const struct seat *seat, const char *line, size_t length) 
     say_raw(i, line, length);
     return;
   }
-  struct log_line l;
-  say_begin(i, &l, LOG_LEVEL_WARN, "a worker printed something", seat);
-  log_text_n(&l, "text", line, length);
-  log_end(&l);
+  for (size_t at = 0; at < length; at += LABELLED_MOST) {
+    struct log_line l;
+    say_begin(i, &l, LOG_LEVEL_WARN, "a worker printed something", seat);
+    log_text_n(&l, "text", line + at, length - at < LABELLED_MOST ? length - at : LABELLED_MOST);
+    log_end(&l);
+  }
 }
 
 // Shows all whole lines among `length` bytes; keeps the unfinished rest for the next read.
