@@ -1,6 +1,7 @@
 // Keys of a batch: their bytes, a hash of them, who superseded whom.
 #include "workers/sinks/keys.h"
 
+#include <endian.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -28,26 +29,37 @@ void keys_begin(struct keys *k, size_t rows) {
   memset(k->slots, 0, k->slot_count * sizeof *k->slots);
 }
 
-static void add_cell(struct buffer *bytes, const struct cell *c) {
-  buffer_byte(bytes, (uint8_t)c->kind);
+// Most significant byte first and negative numbers first: keys that rise are sent in the order of the database's index, which it likes.
+static void add_integer(struct buffer *bytes, int64_t value) {
+  uint64_t sortable = htobe64((uint64_t)value ^ UINT64_C(1) << 63);
+  buffer_add(bytes, &sortable, sizeof sortable);
+}
+
+static void add_content(struct buffer *bytes, const struct cell *c) {
   switch (c->kind) {
   case CELL_NULL: return;
   case CELL_BOOL: buffer_byte(bytes, c->boolean); return;
   case CELL_INT:
   case CELL_TIME:
-  case CELL_DAY: buffer_add(bytes, &c->i, sizeof c->i); return;
+  case CELL_DAY: add_integer(bytes, c->i); return;
   case CELL_DOUBLE: {
     double value = c->d == 0 ? 0 : c->d; // -0.0 is 0.0
     buffer_add(bytes, &value, sizeof value);
     return;
   }
   case CELL_TEXT:
-  case CELL_BYTES:
-    // The length first: ("ab", "c") is not ("a", "bc").
-    buffer_add(bytes, &c->length, sizeof c->length);
-    buffer_add(bytes, c->bytes, c->length);
-    return;
+  case CELL_BYTES: buffer_add(bytes, c->bytes, c->length); return;
   }
+}
+
+// The content first, so that it is what sorts; behind it how long it is and what. Read from its end a key has one meaning only:
+// ("ab", "c") is not ("a", "bc"), and 1 is not "1".
+static void add_cell(struct buffer *bytes, const struct cell *c) {
+  size_t before = bytes->length;
+  add_content(bytes, c);
+  uint64_t length = bytes->length - before;
+  buffer_add(bytes, &length, sizeof length);
+  buffer_byte(bytes, (uint8_t)c->kind);
 }
 
 static bool same(const struct keys *k, const struct key_entry *a, const struct key_entry *b) {
