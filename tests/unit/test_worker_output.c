@@ -126,17 +126,17 @@ static void test_the_last_words_are_read_after_its_death(void **state) {
 static void test_a_line_without_end_is_cut_into_pieces(void **state) {
   struct fixture *f = *state;
   char piece[1001];
-  memset(piece, 'x', sizeof piece - 1);
+  memset(piece, 'q', sizeof piece - 1);
   piece[1000] = '\0';
   for (int i = 0; i < 20; i++) prints(f, piece);
   prints(f, "end\n");
   dies(f);
   const char *text = shown(f);
-  size_t x = 0;
-  for (const char *at = text; *at; at++) x += *at == 'x';
+  size_t found = 0;
+  for (const char *at = text; *at; at++) found += *at == 'q';
   assert_true(lines_of(text) >= 5);
   for (const char *line = text; *line; line += strcspn(line, "\n") + 1) assert_true(strcspn(line, "\n") < LOG_LINE);
-  assert_int_equal(x, 20000);
+  assert_int_equal(found, 20000);
 }
 
 static void test_json_lines_pass_and_others_become_json(void **state) {
