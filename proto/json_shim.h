@@ -34,6 +34,8 @@ size_t json_shim_memory(const struct json_shim *s);
 // one. Returns the length; no terminator.
 enum { JSON_DOUBLE_TEXT = 40 };
 size_t json_shim_print_double(double value, char out[JSON_DOUBLE_TEXT]);
+// Of the parser that this was built with.
+const char *json_shim_version(void);
 
 #ifdef __cplusplus
 }

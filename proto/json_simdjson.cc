@@ -686,3 +686,10 @@ size_t json_shim_print_double(double value, char out[JSON_DOUBLE_TEXT]) {
   }
   return static_cast<size_t>(end - out);
 }
+
+const char *json_shim_version(void) {
+  static const char version[] = {static_cast<char>('0' + simdjson::SIMDJSON_VERSION_MAJOR),    '.',
+                                 static_cast<char>('0' + simdjson::SIMDJSON_VERSION_MINOR),    '.',
+                                 static_cast<char>('0' + simdjson::SIMDJSON_VERSION_REVISION), '\0'};
+  return version;
+}

@@ -313,3 +313,7 @@ bool config_read(const struct config_source *source, struct config_node *root, s
   if (!fine) config_free(root);
   return fine;
 }
+
+const char *config_yaml_version(void) {
+  return yaml_get_version_string();
+}

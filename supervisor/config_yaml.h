@@ -60,3 +60,6 @@ const struct config_entry *config_find(const struct config_node *map, const char
 const char *config_kind_name(enum config_kind kind);
 // True for `key:` with nothing behind it.
 bool config_is_empty(const struct config_node *node);
+
+// Of libyaml as it is loaded; for `weir version`.
+const char *config_yaml_version(void);

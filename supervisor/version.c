@@ -4,6 +4,8 @@
 #include <event2/event.h>
 #include <gnu/libc-version.h>
 
+#include "proto/json_shim.h"
+#include "supervisor/config_yaml.h"
 #include "supervisor/json_text.h"
 #include "workers/workers.h"
 
@@ -31,6 +33,8 @@ void version_print(bool json, struct buffer *out) {
     buffer_print(out, "weir %s\n", WEIR_VERSION);
   }
   worker_libraries(library_print, &p);
+  library_print(&p, "simdjson", json_shim_version());
+  library_print(&p, "libyaml", config_yaml_version());
   library_print(&p, "libevent", event_get_version());
   library_print(&p, "glibc", gnu_get_libc_version());
   if (!json) return;
