@@ -5,6 +5,7 @@
 #include <sys/wait.h>
 
 #include "proto/clock.h"
+#include "shm/crash_point.h"
 #include "supervisor/instance.h"
 #include "supervisor/lane.h"
 #include "supervisor/say.h"
@@ -103,6 +104,7 @@ void reap_all(struct instance *i) {
     pid_t pid = waitpid(-1, &status, WNOHANG);
     if (pid < 0 && errno == EINTR) continue;
     if (pid <= 0) return;
+    CRASH_POINT("supervisor.reaped");
     struct seat *seat = seat_of_pid(i, pid);
     if (seat)
       reap_seat(seat, pid, status);

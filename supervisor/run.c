@@ -12,6 +12,7 @@
 
 #include "proto/clock.h"
 #include "proto/job.h"
+#include "shm/crash_point.h"
 #include "supervisor/account.h"
 #include "supervisor/lane.h"
 #include "supervisor/plan_build.h"
@@ -155,12 +156,14 @@ static int run(struct instance *i) {
     log_end(&l);
     return EXIT_MACHINE;
   }
+  CRASH_POINT("supervisor.prepared");
   progress_open(i);
   notify_open(&i->notify);
   say_start(i);
   for (size_t n = 0; n < i->lane_count; n++) lane_start(&i->lanes[n]);
   if (!lanes_ended(i)) event_base_dispatch(i->base);
   bool again = i->reload.state == RELOAD_DRAINING && !i->stop.culprit;
+  CRASH_POINT("supervisor.ended");
   if (!again) return finish(i);
   parts_close(i);
   reload_exec(i);

@@ -20,6 +20,7 @@
 
 #include "proto/clock.h"
 #include "proto/job.h"
+#include "shm/crash_point.h"
 #include "supervisor/instance.h"
 #include "supervisor/job_memfd.h"
 #include "supervisor/lane.h"
@@ -102,6 +103,7 @@ void seat_spawn(struct seat *seat) {
   } else {
     pid_t self = getpid(), pid = fork();
     if (pid == 0) child_run(seat, self, job, output[1], &fds);
+    CRASH_POINT("supervisor.forked");
     if (pid > 0)
       seat_begins(seat, pid, output[0]);
     else

@@ -613,3 +613,35 @@ def test_a_long_state_path_has_a_control_socket_too(start, weir, lines):
     assert weir("status", "--state", deep).code == 0
     assert weir("stop", "--state", deep).code == 0
     assert running.wait().code == 0
+
+
+def test_a_careful_worker_works_in_batches_again_when_it_went_well(start, lines):
+    lines.feed([1])
+    running = start(lines.path)
+    lines.wait_for(1, running)
+    # Two crashes before any new work: the third life replays record by record.
+    for generation in range(2):
+        victim = eventually("the transformer lives", lambda: [one for one in running.workers("transformer") if one.generation == generation])[0]
+        os.kill(victim.pid, signal.SIGABRT)
+    eventually("it is careful", lambda: "record by record" in running.err)
+    fed = 1
+
+    def relaxed():
+        nonlocal fed
+        fed += 1
+        lines.feed([fed])
+        return "back to batches" in running.err
+    eventually("it works in batches again", relaxed, pause=0.2)
+    lines.wait_for(fed, running)
+    assert lines.numbers() == list(range(1, fed + 1))
+    assert "setting aside" not in running.err
+    assert running.stop().code == 0
+
+
+def test_the_version_names_every_library(weir):
+    done = weir("version", "--json")
+    assert done.code == 0, done
+    assert set(done.json["libraries"]) >= {"sqlite", "libcurl", "tls", "libpq", "simdjson", "libyaml", "libevent", "glibc"}
+    assert all(re.match(r"\w*/?\d+\.\d+", version) for version in done.json["libraries"].values()), done.out
+    shown = weir("version")
+    assert all(name in shown.out and version in shown.out for name, version in done.json["libraries"].items())
