@@ -173,8 +173,12 @@ static inline int rig_job(struct rig *r, const char *settings) {
   return rig_fd(fd);
 }
 
-// Starts a worker; `settings` is JSON.
+// Starts a worker; `settings` is JSON. It gets a slot of its own, so that nothing its predecessor showed can be taken for its doing.
 static inline void rig_start(struct rig *r, const char *settings) {
+  slot_detach(&r->slot);
+  close(r->slot_fd);
+  r->slot_fd = rig_fd(slot_create());
+  assert_int_equal(slot_attach(&r->slot, r->slot_fd, true), 0);
   int job = rig_job(r, settings);
   fflush(NULL);
   r->pid = fork();

@@ -121,6 +121,51 @@ static void killed_while_blocked(void **state) {
   rig_close(&whole);
 }
 
+// Inputs of several records, as they come behind another stage; the last of them ends the run.
+static uint64_t put_several(struct rig *r, uint64_t inputs) {
+  uint64_t sum = 0;
+  for (uint64_t i = 1; i <= inputs; i++) {
+    uint32_t records = 2 + (uint32_t)(i * 7 % 5);
+    sum += records;
+    struct record_header h = {.kind = RECORD_DATA, .stream = 1, .position = i, .witness = i * 7};
+    for (h.part = 0; h.part < records; h.part++) {
+      h.flags = h.part + 1 == records ? RECORD_LAST : 0;
+      rig_put_header(r, &h, "{\"id\":1,\"l\":[1,2]}");
+    }
+  }
+  rig_put_kind(r, RECORD_END, 0, 0);
+  return sum;
+}
+
+// Killed in the middle of such an input: all of it is done again, none of its first half had been seen.
+static void killed_inside_an_input(void **state) {
+  (void)state;
+  enum { LIVES = 12 };
+  struct rig r, whole;
+  rig_open(&r, 1 << 16, 4096);
+  rig_open(&whole, 1 << 16, 1 << 16);
+  uint64_t records = put_several(&r, 60);
+  assert_int_equal(put_several(&whole, 60), records);
+  rig_start(&whole, settings);
+  assert_int_equal(rig_finish(&whole), WORKER_EXIT_DONE);
+  for (int life = 0; life < LIVES; life++) {
+    // Room for a part of an input only: the worker sleeps with a group open.
+    r.hold = true;
+    rig_start(&r, settings);
+    rig_until_state(&r, SLOT_BLOCKED);
+    rig_kill(&r);
+    r.hold = false;
+    rig_pump(&r);
+  }
+  rig_start(&r, settings);
+  assert_int_equal(rig_finish(&r), WORKER_EXIT_DONE);
+  assert_string_equal(buffer_cstring(&r.got), buffer_cstring(&whole.got));
+  assert_int_equal(rig_counter(&r, COUNT_IN), records);
+  assert_int_equal(rig_counter(&r, COUNT_OUT), records * 2);
+  rig_close(&r);
+  rig_close(&whole);
+}
+
 // Published, but the input not given back when it died: the note of the output ring, not the head of the input, says where to go on.
 static void published_but_not_released(void **state) {
   (void)state;
@@ -185,8 +230,8 @@ static void marks_outlive_the_worker(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(killed_at_any_time),   cmocka_unit_test(killed_while_blocked),     cmocka_unit_test(published_but_not_released),
-      cmocka_unit_test(note_of_another_ring), cmocka_unit_test(marks_outlive_the_worker),
+      cmocka_unit_test(killed_at_any_time),         cmocka_unit_test(killed_while_blocked), cmocka_unit_test(killed_inside_an_input),
+      cmocka_unit_test(published_but_not_released), cmocka_unit_test(note_of_another_ring), cmocka_unit_test(marks_outlive_the_worker),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
