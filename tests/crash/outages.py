@@ -146,6 +146,34 @@ def zombie(route, dice, times):
     route.audit()
 
 
+@scenario("file-sqlite", "file-postgres")
+def zombie_at_rest(route, dice, times):
+    """(e) The same, frozen between two commits: nothing is locked, and only the fence stops the first one when it wakes up with work to do."""
+    route.follow = True
+    route.feed(500)
+    first = route.run()
+    second = None
+    try:
+        route.wait_for_all(first)
+        time.sleep(0.2)
+        first.freeze()
+        route.feed(1000)
+        second = route.run("--take-over", state=os.path.join(route.folder, "state-of-the-second"))
+        route.wait_for_all(second)
+        first.freeze(signal.SIGCONT)
+        ended = first.wait(60)
+        if ended.code != 1:
+            raise Failure("the fenced instance should end with 1: %r" % ended)
+        route.feed(100)
+        route.wait_for_all(second)
+        route.finish(second.stop())
+    finally:
+        first.close()
+        if second:
+            second.close()
+    route.audit()
+
+
 @scenario("http-postgres")
 def two_speeds(route, dice, times):
     """(f) Two sinks on one journal, one of them stuck: the journal keeps what the slow one lacks, over a death of the whole instance."""
@@ -195,6 +223,52 @@ def journal_lost(route, dice, times):
     os.rename(route.state, route.state + ".refused")
     os.rename(route.state + ".lost", route.state)
     once_and_audit(route)
+
+
+@scenario("http-sqlite", "http-postgres")
+def journal_of_another(route, dice, times):
+    """(g) A state folder that belongs to another target comes in place of ours: its positions are other records."""
+    route.feed(300)
+    once_and_audit(route)
+    before, ours, state = contents(route.target), route.target, route.state
+    os.rename(state, state + ".ours")
+    route.target = route.new_target()
+    route.feed(600)
+    once_and_audit(route)
+    route.target = ours
+    expect_choices(route, before)
+
+
+@scenario("trim-sqlite")
+def journal_forgets_all(route, dice, times):
+    """(f) A journal that was trimmed to nothing goes on counting where it was."""
+    for _ in range(3):
+        route.feed(300)
+        once_and_audit(route)
+        once_and_audit(route)  # nothing new: what every sink has is forgotten now
+
+
+@scenario("file-sqlite", "file-postgres")
+def start_is_kept(route, dice, times):
+    """A start at `latest` is resolved once: what is appended while weir is down, before any row was stored, is not skipped."""
+    route.follow, route.start = True, "latest"
+    for part in ("a", "b"):
+        with open(route.path(part), "w") as file:
+            file.write('{"part": "%s", "n": 0, "keep": true, "items": [999999999], "text": "before the start"}\n' % part)
+    running = route.run()
+    try:
+        eventually("the start is stored", lambda: targets.count(route.target, "weir_positions") == 2)
+        running.kill_tree()
+    finally:
+        running.close()
+    route.feed(200)
+    running = route.run()
+    try:
+        route.wait_for_all(running)
+        route.finish(running.stop())
+    finally:
+        running.close()
+    route.audit()
 
 
 @scenario("file-sqlite", "file-postgres")

@@ -41,6 +41,7 @@ FILE_SOURCE = """\
     lanes: %(lanes)d
     follow: %(follow)s
     poll: 2ms
+    start: %(start)s
 """
 HTTP_SOURCE = """\
     type: http
@@ -81,6 +82,7 @@ class Route:
         """New inputs, a new target, no state."""
         self.ledger = Ledger(self.seed)
         self.records, self.follow, self.sinks, self.shown = [], False, None, 0
+        self.start = "earliest"
         self.emit, self.keep = ("all", "0s") if self.source_kind == "trim" else ("changed", "24h")
         for name in os.listdir(os.path.join(self.folder, "in")):
             os.unlink(os.path.join(self.folder, "in", name))
@@ -144,7 +146,7 @@ class Route:
 
     def write_pipeline(self):
         source = FILE_SOURCE if self.source_kind == "file" else HTTP_SOURCE
-        values = {"emit": self.emit, "keep": self.keep, "folder": self.folder, "lanes": self.lanes, "follow": "true" if self.follow else "false",
+        values = {"emit": self.emit, "keep": self.keep, "folder": self.folder, "start": self.start, "lanes": self.lanes, "follow": "true" if self.follow else "false",
                   "address": self.site.url("/records") if self.site else ""}
         text = PIPELINE % {"source": source % values, "sinks": self.sink_text()}
         path = os.path.join(self.folder, "pipeline.yaml")
