@@ -412,6 +412,12 @@ static void broken_records(void **state) {
   }
 }
 
+static void texts_are_utf8(void **state) {
+  (void)state;
+  expect("SELECT CAST(x'c3a4' AS TEXT) AS t FROM raw", "{}", "1: {\"t\":\"\xc3\xa4\"}\n");
+  expect("SELECT CAST(x'61ff' AS TEXT) AS t FROM raw", "{}", "1: !cast column t: the text is not UTF-8\n");
+}
+
 // Keys in another order, missing, more, longer, repeated: the guess from the last record never decides.
 static void shapes_change(void **state) {
   (void)state;
@@ -470,6 +476,7 @@ int main(void) {
       cmocka_unit_test(failing_constant),
       cmocka_unit_test(broken_records),
       cmocka_unit_test(shapes_change),
+      cmocka_unit_test(texts_are_utf8),
       cmocka_unit_test(rules),
   };
   enum { OTHERS = sizeof others / sizeof *others };

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "proto/utf8.h"
 #include "workers/sql/discover.h"
 #include "workers/sql/input_table.h"
 #include "workers/sql/values.h"
@@ -178,6 +179,11 @@ static bool value_write(struct sql_engine *engine, const struct output_column *c
     if (span) (void)cell_of(span->at, span->end, &cell);
   } else {
     sql_value_take(&output->tools, sqlite3_column_value(engine->statement, column->statement_column), &cell);
+    // SQL can make a text out of any bytes; a target would refuse it.
+    if (cell.value.type == MSGPACK_TEXT && utf8_check(cell.value.bytes, cell.value.length) != cell.value.length) {
+      strcpy(output->why, "the text is not UTF-8");
+      return false;
+    }
   }
   if (!column->plain && !cell_cast(&output->tools, &column->rule, &cell, output->why, sizeof output->why)) return false;
   cell_write(&cell, w);
@@ -193,7 +199,9 @@ static inline bool write_simple(struct sql_engine *engine, const struct output_c
   case SQLITE_FLOAT: msgpack_write_double(w, sqlite3_value_double(value)); return true;
   case SQLITE_TEXT: {
     const char *text = sqlite3_value_blob(value);
-    msgpack_write_text(w, text, (uint32_t)sqlite3_value_bytes(value));
+    size_t length = (size_t)sqlite3_value_bytes(value);
+    if (length > 0 && utf8_check((const uint8_t *)text, length) != length) return false;
+    msgpack_write_text(w, text, (uint32_t)length);
     return true;
   }
   case SQLITE_NULL: msgpack_write_nil(w); return true;

@@ -8,7 +8,7 @@
 #include "workers/common/worker.h"
 #include "workers/sql/engine.h"
 
-enum { STAGE_BATCH = 512, STAGE_WINDOW = 1000, STAGE_PART_ALL = UINT32_MAX };
+enum { STAGE_BATCH = 512, STAGE_WINDOW = 1000 };
 
 // What the records of the open input have given so far; added to the account when the input is done.
 struct stage_tally {

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "proto/hash.h"
+#include "shm/crash_point.h"
 #include "workers/common/streams.h"
 #include "workers/sql/stage.h"
 
@@ -35,7 +36,8 @@ static void brake_note(struct stage_brake *brake, bool dead) {
   brake->at = (brake->at + 1) % STAGE_WINDOW;
   brake->alike = !dead ? 0 : brake->hash == brake->alike_hash ? brake->alike + 1 : 1;
   brake->alike_hash = brake->hash;
-  if (brake->dead > brake->stop_above * STAGE_WINDOW || brake->alike >= STAGE_WINDOW) brake->stop = true;
+  bool alike = brake->alike >= STAGE_WINDOW && brake->stop_above <= 1; // above: nothing stops it, as when letters are retried
+  if (brake->dead > brake->stop_above * STAGE_WINDOW || alike) brake->stop = true;
 }
 
 static void mark_clear(struct stage_marks *marks, uint32_t stream) {
@@ -101,6 +103,7 @@ static void input_done(struct stage *s) {
   s->last[offsetof(struct record_header, flags)] |= RECORD_LAST;
   mark_clear(&s->marks, s->stream);
   group_done(s);
+  CRASH_POINT("sql.input_done");
 }
 
 void stage_done_alone(struct stage *s) {
@@ -198,7 +201,9 @@ bool stage_next(void *context, struct sql_record *record) {
 void stage_settle(struct stage *s) {
   struct worker *w = s->w;
   uint64_t before = w->output.published;
+  CRASH_POINT("sql.before_publish");
   ring_publish(&w->output);
+  CRASH_POINT("sql.published");
   if (w->output.published != before) {
     s->covered = s->finished;
     worker_did_work(w);

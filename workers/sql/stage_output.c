@@ -18,6 +18,7 @@ static uint32_t room_left(const struct stage *s) {
   const struct ring_writer *out = &s->w->output;
   uint64_t most = ring_record_max(out->capacity), used = ring_group_bytes(out), group = ring_group_max(out->capacity);
   uint64_t left = group > used + RING_FRAME ? group - used - RING_FRAME : 0;
+  if (most > LIMIT_RECORD + HEADER) most = LIMIT_RECORD + HEADER;
   return (uint32_t)(left < most ? left : most);
 }
 
@@ -97,7 +98,7 @@ static bool record_dead(struct stage *s, const struct sql_failure *why) {
   s->dead = 1;
   brake_reason(&s->brake, why->reason, why->code);
   // A retried record that fails again is still wanted for the same part.
-  uint32_t again = s->header.flags & RECORD_RETRY ? s->header.code : STAGE_PART_ALL;
+  uint32_t again = s->header.flags & RECORD_RETRY ? s->header.code : RECORD_PART_ALL;
   if (dead_write_part(s, why, again)) return true;
   if (error_is_set(&s->error)) return false;
   group_taken_back(s);
@@ -133,7 +134,7 @@ static bool row_dead(struct stage *s, const struct sql_failure *why) {
 }
 
 static bool is_wanted(const struct stage *s) {
-  if (!(s->header.flags & RECORD_RETRY) || s->header.code == STAGE_PART_ALL) return true;
+  if (!(s->header.flags & RECORD_RETRY) || s->header.code == RECORD_PART_ALL) return true;
   return s->rows == s->header.code;
 }
 
