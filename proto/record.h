@@ -20,6 +20,9 @@ enum record_flag {
   RECORD_RETRY = 2, // re-entered from a dead letter: only part number `code` of what it gives at the node is passed on
 };
 
+// In `code`: not one row of the record, but all.
+#define RECORD_PART_ALL UINT32_MAX
+
 struct record_header {
   uint8_t kind;      // enum record_kind
   uint8_t flags;     // enum record_flag
@@ -27,7 +30,7 @@ struct record_header {
   uint32_t stream;   // handle in the lane's stream table
   uint64_t position; // rises along the stream
   uint32_t part;
-  uint32_t code;    // RECORD_RETRY: the part wanted
+  uint32_t code;    // RECORD_RETRY: the part wanted; RECORD_DEAD: the part to ask for when it is retried (RECORD_PART_ALL: all)
   uint64_t witness; // the source's check value for "the bytes before the position behind this input" (workers/streams.h)
   int64_t time;     // event or arrival time, microseconds UTC: what now() gives
 };

@@ -10,14 +10,14 @@
 #include "proto/clock.h"
 #include "proto/utf8.h"
 
-enum { GROUP = 32, PARAMS = 17, TEXT_OID = 25, BYTEA_OID = 17 };
+enum { GROUP = 32, PARAMS = 18, TEXT_OID = 25, BYTEA_OID = 17 };
 
 bool postgres_dead_make(struct postgres *p, const char *table, struct error *e) {
   char *sql = memory_print("CREATE TABLE %s (id text NOT NULL PRIMARY KEY, pipeline text NOT NULL, node text NOT NULL, sink text NOT NULL, "
                            "source text NOT NULL, partition text NOT NULL, identity text NOT NULL, position bigint NOT NULL, "
                            "part bigint NOT NULL, reason text NOT NULL, code text NOT NULL, column_name text NOT NULL, "
                            "constraint_name text NOT NULL, format text NOT NULL, data bytea NOT NULL, cut boolean NOT NULL, "
-                           "first timestamptz NOT NULL, last timestamptz NOT NULL, retry bigint)",
+                           "first timestamptz NOT NULL, last timestamptz NOT NULL, again bigint NOT NULL, retry bigint)",
                            table);
   bool ok = postgres_exec(p, sql, e);
   free(sql);
@@ -72,6 +72,8 @@ static void letter_make(struct letter *l, const struct dead_entry *entry) {
   l->params[15] = (struct postgres_param){.bytes = d->cut ? "t" : "f"};
   put_cstring(l, 16, now);
   l->params[16].type = 0;
+  l->texts[17] = memory_print("%" PRId64, entry->again);
+  l->params[17] = (struct postgres_param){.bytes = l->texts[17]};
 }
 
 static void letter_free(struct letter *l) {
@@ -125,11 +127,11 @@ static bool add_group(struct postgres_dead *d, struct postgres *p, const struct 
 bool postgres_dead_add_batch(struct postgres_dead *d, struct postgres *p, const struct target_setup *setup,
                              const struct target_streams *streams, const struct batch *b, struct error *e) {
   if (!batch_has_letters(b)) return true;
-  char *sql =
-      memory_print("INSERT INTO %s (id, pipeline, node, sink, source, partition, identity, position, part, reason, code, column_name, "
-                   "constraint_name, format, data, cut, first, last) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, "
-                   "$14, $15, $16, $17, $17) ON CONFLICT (id) DO UPDATE SET last = excluded.last",
-                   d->table);
+  char *sql = memory_print(
+      "INSERT INTO %s (id, pipeline, node, sink, source, partition, identity, position, part, reason, code, column_name, "
+      "constraint_name, format, data, cut, first, last, again) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, "
+      "$14, $15, $16, $17, $17, $18) ON CONFLICT (id) DO UPDATE SET last = excluded.last",
+      d->table);
   bool ok = true;
   for (size_t at = 0; ok && at < b->count;) ok = add_group(d, p, setup, streams, b, &at, sql, e);
   free(sql);

@@ -54,6 +54,7 @@ static void add_row(struct sink *s, const struct record_header *h, const uint8_t
   row->position = h->position;
   row->stream = h->stream;
   row->part = h->part;
+  row->again = h->kind == RECORD_DEAD ? h->code : RECORD_PART_ALL;
   row->is_letter = h->kind == RECORD_DEAD;
   row->set_aside = worker_is_set_aside(s->w, h->stream, h->position);
   if (s->batch.first_ns != 0) return;

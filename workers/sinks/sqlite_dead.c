@@ -10,11 +10,11 @@ static const char table_sql[] = "CREATE TABLE IF NOT EXISTS weir_dead ("
                                 "source text NOT NULL, partition text NOT NULL, identity text NOT NULL, position bigint NOT NULL, "
                                 "part bigint NOT NULL, reason text NOT NULL, code text NOT NULL, column_name text NOT NULL, "
                                 "constraint_name text NOT NULL, format text NOT NULL, data blob NOT NULL, cut boolean NOT NULL, "
-                                "first timestamp NOT NULL, last timestamp NOT NULL, retry bigint)";
+                                "first timestamp NOT NULL, last timestamp NOT NULL, again bigint NOT NULL, retry bigint)";
 
 static const char add_sql[] = "INSERT INTO weir_dead (id, pipeline, node, sink, source, partition, identity, position, part, reason, code, "
-                              "column_name, constraint_name, format, data, cut, first, last) "
-                              "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?17) "
+                              "column_name, constraint_name, format, data, cut, first, last, again) "
+                              "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?17, ?18) "
                               "ON CONFLICT (id) DO UPDATE SET last = excluded.last";
 
 bool sqlite_dead_make(struct sqlite *db, struct error *e) {
@@ -68,6 +68,7 @@ bool sqlite_dead_add(struct sqlite_dead *store, const struct dead_entry *entry, 
   sqlite_bind_blob(q, 15, l->data, l->data_length);
   sqlite_bind_int(q, 16, l->cut);
   sqlite_bind_cstring(q, 17, now);
+  sqlite_bind_int(q, 18, entry->again);
   if (!sqlite_run(q, e)) return false;
   store->bytes += dead_entry_bytes(entry);
   return true;

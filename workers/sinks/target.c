@@ -8,6 +8,7 @@
 #include "proto/clock.h"
 #include "proto/hash.h"
 #include "proto/limits.h"
+#include "proto/record.h"
 #include "workers/sinks/owner.h"
 
 void target_count(const struct batch *b, struct target_streams *streams) {
@@ -153,6 +154,7 @@ void dead_entry_make(const struct target_setup *setup, const struct target_strea
                                .identity = stream->identity,
                                .position = row->position,
                                .part = row->part,
+                               .again = row->again == RECORD_PART_ALL ? -1 : (int64_t)row->again,
                                .now = clock_micros()};
   if (row->is_letter)
     read_letter(setup->sink, row, &entry->letter);

@@ -130,7 +130,8 @@ struct dead_entry {
   struct dead_letter letter; // texts with their lengths
   uint64_t position;
   uint32_t part;
-  int64_t now; // microseconds
+  int64_t again; // which row of its record to ask for when it is retried; -1: all
+  int64_t now;   // microseconds
 };
 // `row` is DEAD, or a LIVE letter from further up.
 void dead_entry_make(const struct target_setup *setup, const struct target_streams *streams, const struct batch *b,

@@ -62,6 +62,7 @@ bool source_open(struct source *s, struct worker *w, const struct source_kind *k
   s->resumed = w->output.published > 0;
   worker_counters_load(w, w->output.note);
   s->ended = *note_of_end(s) != 0;
+  s->dead_node = w->node;
   s->stop_above = job_double(job_root(&w->job), "stop_above", 0.5);
   return streams_load(s, e);
 }

@@ -55,6 +55,7 @@ struct source {
   uint32_t parts, dead_parts;
   uint8_t *last_flags;
   uint64_t last_position; // of the last input, whatever its stream: shown only
+  const char *dead_node;  // under which node its dead letters are filed: its own, but for the retry of another one's
   double stop_above;
   uint8_t window[SOURCE_WINDOW]; // by number of the input modulo the window: 1 = it died
   uint32_t window_at, window_dead;
@@ -80,6 +81,8 @@ struct source_input {
   uint64_t stream, position, witness;
   int64_t time;   // microseconds
   uint64_t bytes; // read from outside for it
+  bool retry;     // it is a dead letter that goes on: of what its node makes of it only row number `again` is wanted
+  uint32_t again; // RECORD_PART_ALL: every row
 };
 // Opens a record with `room` bytes for its body (at most source_body_max); waits while the ring is full. NULL: e.
 uint8_t *source_part_begin(struct source *s, uint32_t room, struct error *e);

@@ -61,6 +61,10 @@ static void part_finish(struct source *s, const struct source_input *input, enum
                                  .stream = (uint32_t)input->stream,
                                  .position = input->position,
                                  .part = s->parts++,
+                                 .flags = input->retry && kind == RECORD_DATA ? RECORD_RETRY : 0,
+                                 .code = input->retry          ? input->again
+                                         : kind == RECORD_DEAD ? RECORD_PART_ALL
+                                                               : 0,
                                  .witness = input->witness,
                                  .time = input->time};
   // The open reservation begins at out->at; ring_commit moves it.
@@ -77,7 +81,7 @@ void source_part_end(struct source *s, const struct source_input *input, uint32_
 
 bool source_part_dead(struct source *s, const struct source_input *input, const struct source_dead *dead, struct error *e) {
   struct dead_letter letter = {
-      .node = s->w->node, .reason = dead->reason, .code = dead->code, .format = dead->format ? dead->format : "raw"};
+      .node = s->dead_node, .reason = dead->reason, .code = dead->code, .format = dead->format ? dead->format : "raw"};
   uint32_t frame = dead_size(&letter), most = source_body_max(s);
   if (frame > most) {
     error_set(e, ERROR_OPERATOR, "too-large", "the ring is too small even for a dead letter of %u bytes (setting ring)", frame);
