@@ -147,7 +147,7 @@ static bool take_http(struct text *t, int64_t *micros) {
 
 bool clock_parse(const char *text, size_t length, int64_t *micros) {
   struct text t = {text, text + length};
-  int64_t result;
+  int64_t result = 0;
   if (length == 0) return false;
   if (text[0] >= '0' && text[0] <= '9' ? !take_iso(&t, &result) : !take_http(&t, &result)) return false;
   if (t.at != t.end) return false;
