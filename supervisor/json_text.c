@@ -66,3 +66,8 @@ void json_text_bool(struct json_text *j, const char *key, bool value) {
   begin(j, key);
   buffer_text(j->out, value ? "true" : "false");
 }
+
+void json_text_raw(struct json_text *j, const char *key, const char *json) {
+  begin(j, key);
+  buffer_text(j->out, json);
+}

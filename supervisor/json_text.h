@@ -19,3 +19,4 @@ void json_text_close(struct json_text *j, char bracket);
 void json_text_string(struct json_text *j, const char *key, const char *value);
 void json_text_int(struct json_text *j, const char *key, int64_t value);
 void json_text_bool(struct json_text *j, const char *key, bool value);
+void json_text_raw(struct json_text *j, const char *key, const char *json); // a value that is JSON already

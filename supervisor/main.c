@@ -14,6 +14,7 @@
 #include "supervisor/reference.h"
 #include "supervisor/run.h"
 #include "supervisor/verb_control.h"
+#include "supervisor/verb_stores.h"
 #include "supervisor/version.h"
 
 enum { EXIT_RUN_TIME = 1, EXIT_USAGE = 2 };
@@ -60,6 +61,8 @@ static int dispatch(const struct command *c, char **argv) {
   case VERB_CHECK: return check_verb(&options, c->given & OPTION_JSON, is_colour_wanted(c, STDERR_FILENO));
   case VERB_GRAPH: return graph_verb(&options, c->format);
   case VERB_REFERENCE: return reference_verb(c->given & OPTION_SCHEMA);
+  case VERB_DLQ: return verb_with_plan(c, dlq_verb);
+  case VERB_POSITIONS: return verb_with_plan(c, positions_verb);
   case VERB_STATUS:
   case VERB_STOP:
   case VERB_RELOAD: return verb_control(c);

@@ -60,6 +60,46 @@ const struct verb_row verb_rows[VERBS] = {
                     .summary = "draw who reads whom",
                     .text = "Exit codes: 0 good; 2 the file is at fault.",
                     .examples = "weir graph pipelines/eonet.yaml\nweir graph pipelines/eonet.yaml --format dot | dot -Tsvg > eonet.svg"},
+    [VERB_DLQ] = {.name = "dlq",
+                  .file = FILE_OPTIONAL,
+                  .options = ASKING,
+                  .words = true,
+                  .usage = "list|show|export|drop FILE [ID] [--node NODE] [--code CODE] [--since TIME] [--limit N] [--all] [--yes]",
+                  .summary = "look at the dead letters, and drop them",
+                  .text =
+                      "list    one line each, oldest first; --json an array\n"
+                      "show    one letter whole, with its original; the beginning of the id is enough\n"
+                      "export  one JSON object a line, with the originals\n"
+                      "drop    for good: those that fit, or --all\n"
+                      "\n"
+                      "--since is a time (2025-11-08T12:00:00Z) or how long ago (2h). Letters lie where their sink stores them, beside a\n"
+                      "running instance or without one: table weir_dead of a database, dead.db of the state folder.\n"
+                      "\n"
+                      "Exit codes: 0; 1 a store cannot be reached, or there is no such letter; 2 the command line or the file.",
+                  .examples = "weir dlq list pipelines/eonet.yaml --code cast --since 1d\n"
+                              "weir dlq show pipelines/eonet.yaml 4be0\n"
+                              "weir dlq export pipelines/eonet.yaml > dead.ndjson\n"
+                              "weir dlq drop pipelines/eonet.yaml --node cleaned --yes"},
+    [VERB_POSITIONS] =
+        {.name = "positions",
+         .file = FILE_OPTIONAL,
+         .options = ASKING,
+         .words = true,
+         .usage = "show|set|rename FILE [SINK] [--source S] [--partition P] [--to POSITION|earliest|latest|forget] [--dry-run|--yes]",
+         .summary = "how far each sink is, and changing that",
+         .text = "show    what each sink has stored, per source and partition; --json an array\n"
+                 "set     of SINK: --to a position, earliest (everything again), latest (only what comes from now on; where the source\n"
+                 "        keeps a journal) or forget (as if it had never run). The next stream of that name is taken whatever its\n"
+                 "        identity: this is how a lost or replaced state folder is answered.\n"
+                 "rename  of SINK: --pipeline OLD, --sink OLD, --source OLD=NEW, --edge OLD=NEW: what was stored under an old name\n"
+                 "        belongs to the new one, the one in FILE.\n"
+                 "\n"
+                 "What a change repeats or skips is told first. A running instance goes back and starts again from the new place.\n"
+                 "\n"
+                 "Exit codes: 0; 1 a store cannot be reached or refuses; 2 the command line or the file.",
+         .examples = "weir positions show pipelines/eonet.yaml --json\n"
+                     "weir positions set pipelines/eonet.yaml events_table --to earliest --dry-run\n"
+                     "weir positions rename pipelines/eonet.yaml events_table --pipeline old_name --yes"},
     [VERB_STOP] = {.name = "stop",
                    .file = FILE_OPTIONAL,
                    .options = ASKING,

@@ -21,8 +21,8 @@ const struct worker_kind worker_kinds[] = {
     {.name = "generate", .role = WORKER_PRODUCER, .run = generate_source_run, .check = generate_source_check},
     {.name = "http", .role = WORKER_PRODUCER, .run = http_source_run, .check = http_source_check},
     {.name = "sql", .role = WORKER_TRANSFORMER, .run = sql_stage_run, .check = sql_stage_check},
-    {.name = "table", .role = WORKER_SINKER, .run = table_sink_run, .check = table_sink_check},
-    {.name = "file", .role = WORKER_SINKER, .run = file_sink_run, .check = file_sink_check},
+    {.name = "table", .role = WORKER_SINKER, .run = table_sink_run, .check = table_sink_check, .store = table_store_open},
+    {.name = "file", .role = WORKER_SINKER, .run = file_sink_run, .check = file_sink_check, .store = file_store_open},
 };
 const size_t worker_kind_count = sizeof worker_kinds / sizeof *worker_kinds;
 

@@ -8,6 +8,8 @@
 #include "proto/buffer.h"
 #include "proto/error.h"
 #include "proto/job.h"
+#include "workers/common/journal_look.h"
+#include "workers/common/stores.h"
 #include "workers/common/worker.h"
 
 enum worker_role { WORKER_PRODUCER, WORKER_TRANSFORMER, WORKER_SINKER };
@@ -58,6 +60,7 @@ struct worker_kind {
   enum worker_role role;
   worker_main *run;
   void (*check)(struct check *c); // NULL: the settings table says it all
+  store_opener *store;            // sinks: where positions and dead letters are, for the verbs
 };
 
 extern const struct worker_kind worker_kinds[];

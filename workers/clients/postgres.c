@@ -243,6 +243,10 @@ int postgres_columns(const struct postgres_result *r) {
   return PQnfields(r->r);
 }
 
+uint64_t postgres_changed(const struct postgres_result *r) {
+  return strtoull(PQcmdTuples(r->r), NULL, 10);
+}
+
 bool postgres_is_null(const struct postgres_result *r, size_t row, int column) {
   return PQgetisnull(r->r, (int)row, column) == 1;
 }

@@ -4,3 +4,4 @@
 
 int file_sink_run(struct worker *w);
 void file_sink_check(struct check *c);
+store_opener file_store_open;

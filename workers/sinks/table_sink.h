@@ -4,3 +4,4 @@
 
 int table_sink_run(struct worker *w);
 void table_sink_check(struct check *c);
+store_opener table_store_open;

@@ -1,0 +1,241 @@
+// `weir dlq`: the dead letters of a pipeline, wherever its sinks keep them.
+//
+// NAME          dlq_verb - list, show, export, drop
+// DESCRIPTION   The sinks' stores are asked one after the other. A letter's id is the same whenever it dies again; its beginning is enough.
+// DIAGNOSTICS   As verb_stores.h; `show` of an unknown id is exit 1.
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "proto/clock.h"
+#include "proto/msgpack.h"
+#include "proto/utf8.h"
+#include "supervisor/json_text.h"
+#include "supervisor/verb_stores.h"
+
+enum { LIMIT_DEFAULT = 1000, SHOWN_MOST = 60 };
+
+enum form { FORM_TABLE, FORM_JSON, FORM_LINES, FORM_WHOLE };
+
+struct listing {
+  struct store_filter filter;
+  enum form form;
+  struct json_text json;
+  struct buffer out;
+  uint64_t count;
+};
+
+// ---- one letter
+
+// The original: as JSON where it is a record, as text where it is text, else as hexadecimal digits.
+static void put_data(struct json_text *j, const struct store_letter *l) {
+  struct buffer text = {0};
+  const uint8_t *at = l->data;
+  bool record = strcmp(l->format, "msgpack") == 0 && !l->cut && msgpack_valid(l->data, l->data + l->length);
+  if (record && msgpack_to_json(&at, l->data + l->length, &text))
+    json_text_raw(j, "record", buffer_cstring(&text));
+  else if (!memchr(l->data, 0, l->length) && utf8_check(l->data, l->length) == l->length) {
+    buffer_add(&text, l->data, l->length);
+    json_text_string(j, "data", buffer_cstring(&text));
+  } else {
+    for (size_t i = 0; i < l->length; i++) buffer_print(&text, "%02x", l->data[i]);
+    json_text_string(j, "data_hex", buffer_cstring(&text));
+  }
+  buffer_free(&text);
+}
+
+static void put_origin(struct json_text *j, const struct store_letter *l) {
+  json_text_open(j, "origin", '{');
+  json_text_string(j, "source", l->source);
+  json_text_string(j, "partition", l->partition);
+  json_text_int(j, "position", l->position);
+  json_text_int(j, "part", l->part);
+  json_text_close(j, '}');
+}
+
+static void put_letter(struct json_text *j, const struct store_letter *l, bool whole) {
+  json_text_open(j, NULL, '{');
+  json_text_string(j, "id", l->id);
+  json_text_string(j, "node", l->node);
+  json_text_string(j, "reason", l->reason);
+  json_text_string(j, "code", l->code);
+  put_origin(j, l);
+  json_text_string(j, "first", l->first);
+  json_text_string(j, "last", l->last);
+  json_text_string(j, "sink", l->sink);
+  if (*l->column) json_text_string(j, "column", l->column);
+  if (*l->constraint) json_text_string(j, "constraint", l->constraint);
+  if (whole) {
+    json_text_string(j, "format", l->format);
+    json_text_bool(j, "cut", l->cut);
+    put_data(j, l);
+  }
+  json_text_close(j, '}');
+}
+
+// A text of the store for a terminal: control characters are shown as '?', long ones are cut.
+static void put_cell(struct buffer *out, const char *text, size_t most) {
+  size_t length = strnlen(text, most);
+  for (size_t i = 0; i < length; i++) buffer_byte(out, (unsigned char)text[i] < ' ' || text[i] == 127 ? '?' : (uint8_t)text[i]);
+  if (text[length]) buffer_text(out, "...");
+}
+
+static void put_row(struct buffer *out, const struct store_letter *l) {
+  buffer_print(out, "%.12s  ", l->id);
+  put_cell(out, l->node, 24);
+  buffer_text(out, "  ");
+  put_cell(out, *l->code ? l->code : "-", 16);
+  buffer_print(out, "  %s:%s@%" PRId64 ".%" PRId64 "  %s  ", l->source, l->partition, l->position, l->part, l->last);
+  put_cell(out, l->reason, SHOWN_MOST);
+  buffer_byte(out, '\n');
+}
+
+static bool tell_letter(void *context, const struct store_letter *l) {
+  struct listing *listing = context;
+  listing->count++;
+  switch (listing->form) {
+  case FORM_TABLE: put_row(&listing->out, l); break;
+  case FORM_JSON: put_letter(&listing->json, l, false); break;
+  case FORM_LINES:
+  case FORM_WHOLE:
+    listing->json.has_before = false;
+    put_letter(&listing->json, l, true);
+    buffer_byte(&listing->out, '\n');
+    break;
+  }
+  // What is ready goes out: an export may be larger than memory.
+  if (listing->form != FORM_JSON && listing->out.length > 1 << 16) {
+    fwrite(listing->out.at, 1, listing->out.length, stdout);
+    buffer_clear(&listing->out);
+  }
+  return listing->filter.limit == 0 || (int64_t)listing->count < listing->filter.limit;
+}
+
+// ---- sub-verbs
+
+static bool list_store(void *context, const struct plan *plan, const struct plan_node *sink, struct store *store, struct error *e) {
+  struct listing *listing = context;
+  (void)plan, (void)sink;
+  if (listing->filter.limit > 0 && (int64_t)listing->count >= listing->filter.limit) return true;
+  bool data = listing->form == FORM_LINES || listing->form == FORM_WHOLE;
+  return store_letters(store, &listing->filter, data, tell_letter, listing, e);
+}
+
+static int list(const struct plan *plan, struct listing *listing) {
+  listing->json = (struct json_text){.out = &listing->out, .pretty = listing->form == FORM_WHOLE || listing->form == FORM_JSON};
+  if (listing->form == FORM_JSON) json_text_open(&listing->json, NULL, '[');
+  int code = stores_each(plan, NULL, list_store, listing);
+  if (listing->form == FORM_JSON) {
+    json_text_close(&listing->json, ']');
+    buffer_byte(&listing->out, '\n');
+  }
+  bool printed = fwrite(listing->out.at ? listing->out.at : (const uint8_t *)"", 1, listing->out.length, stdout) == listing->out.length;
+  buffer_free(&listing->out);
+  if (listing->form == FORM_TABLE && code == VERB_OK)
+    fprintf(stderr, "%" PRIu64 " dead letters%s\n", listing->count,
+            listing->filter.limit > 0 && (int64_t)listing->count >= listing->filter.limit ? ", there may be more (--limit)" : "");
+  return printed && fflush(stdout) == 0 ? code : VERB_FAILED;
+}
+
+static bool drop_store(void *context, const struct plan *plan, const struct plan_node *sink, struct store *store, struct error *e) {
+  struct listing *listing = context;
+  uint64_t dropped = 0;
+  (void)plan, (void)sink;
+  if (!store_drop(store, &listing->filter, &dropped, e)) return false;
+  listing->count += dropped;
+  return true;
+}
+
+static int drop(const struct plan *plan, struct listing *listing, bool yes) {
+  if (!yes && !confirm("Dead letters that are dropped are gone.")) return VERB_USAGE;
+  int code = stores_each(plan, NULL, drop_store, listing);
+  if (listing->form == FORM_JSON)
+    printf("{\"dropped\": %" PRIu64 "}\n", listing->count);
+  else
+    printf("%" PRIu64 " dead letters dropped\n", listing->count);
+  return code;
+}
+
+// ---- the command line
+
+struct said {
+  const char *since, *limit;
+  bool all, yes;
+};
+
+// "2025-11-08", or how long ago: "2h".
+static bool read_since(const char *text, char out[CLOCK_TEXT]) {
+  int64_t micros, millis;
+  if (clock_duration(text, strlen(text), &millis))
+    micros = clock_micros() - millis * 1000;
+  else if (!clock_parse(text, strlen(text), &micros)) {
+    fprintf(stderr, "weir dlq: --since is a time (2025-11-08T12:00:00Z) or how long ago (2h), not \"%.64s\"\n", text);
+    return false;
+  }
+  clock_print(micros, out);
+  return true;
+}
+
+static bool read_limit(const char *text, int64_t *limit) {
+  char *stop;
+  *limit = strtoll(text, &stop, 10);
+  if (*text && *stop == '\0' && *limit > 0) return true;
+  fprintf(stderr, "weir dlq: --limit is a number from 1, not \"%.64s\"\n", text);
+  return false;
+}
+
+static int act(const struct plan *plan, const char *sub, struct listing *listing, const struct said *words) {
+  if (strcmp(sub, "list") == 0) {
+    if (listing->filter.limit == 0) listing->filter.limit = LIMIT_DEFAULT;
+    return list(plan, listing);
+  }
+  if (strcmp(sub, "export") == 0) {
+    listing->form = FORM_LINES;
+    return list(plan, listing);
+  }
+  if (strcmp(sub, "show") == 0) {
+    if (!listing->filter.id) {
+      fprintf(stderr, "weir dlq show: which one? Give its id, or the beginning of it\n");
+      return VERB_USAGE;
+    }
+    listing->form = FORM_WHOLE;
+    int code = list(plan, listing);
+    if (code == VERB_OK && listing->count == 0) fprintf(stderr, "weir dlq show: there is no dead letter %.64s\n", listing->filter.id);
+    return code == VERB_OK && listing->count == 0 ? VERB_FAILED : code;
+  }
+  const struct store_filter *f = &listing->filter;
+  if (!words->all && !f->id && !f->node && !f->code && !f->since) {
+    fprintf(stderr, "weir dlq %s: which ones? Give an id, --node, --code, --since, or --all\n", sub);
+    return VERB_USAGE;
+  }
+  return drop(plan, listing, words->yes);
+}
+
+static bool is_sub_verb(const char *word) {
+  static const char *const subs[] = {"list", "show", "export", "drop"};
+  for (size_t i = 0; i < sizeof subs / sizeof *subs; i++)
+    if (strcmp(subs[i], word) == 0) return true;
+  fprintf(stderr, "weir dlq: \"%.64s\" is none of list, show, export, drop\n", word);
+  return false;
+}
+
+int dlq_verb(const struct plan *plan, int argc, char **argv, bool json) {
+  struct listing listing = {.form = json ? FORM_JSON : FORM_TABLE};
+  struct said words = {0};
+  char since[CLOCK_TEXT];
+  const struct word_option options[] = {{"node", &listing.filter.node, NULL},
+                                        {"code", &listing.filter.code, NULL},
+                                        {"since", &words.since, NULL},
+                                        {"limit", &words.limit, NULL},
+                                        {"all", NULL, &words.all},
+                                        {"yes", NULL, &words.yes},
+                                        {0}};
+  int count;
+  if (argc < 1 || !is_sub_verb(argv[0])) return VERB_USAGE;
+  if (!words_parse("dlq", argc - 1, argv + 1, options, &listing.filter.id, 1, &count)) return VERB_USAGE;
+  if (words.since && !read_since(words.since, since)) return VERB_USAGE;
+  if (words.since) listing.filter.since = since;
+  if (words.limit && !read_limit(words.limit, &listing.filter.limit)) return VERB_USAGE;
+  return act(plan, argv[0], &listing, &words);
+}
