@@ -3,7 +3,6 @@
 //
 // Death at any point: a published group is complete and its note says behind which input it stands, so a successor goes on exactly there
 // (crash points: sql.row, sql.input_done, sql.before_publish, sql.published, sql.released).
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
