@@ -135,7 +135,7 @@ def zombie(route, dice, times):
         first.freeze(signal.SIGCONT)
         route.feed(500)
         route.wait_for_all(second)
-        ended = first.wait(20)
+        ended = first.wait()
         if ended.code != 1:
             raise Failure("the fenced instance should end with 1: %r" % ended)
         route.finish(second.stop())
@@ -161,7 +161,7 @@ def zombie_at_rest(route, dice, times):
         second = route.run("--take-over", state=os.path.join(route.folder, "state-of-the-second"))
         route.wait_for_all(second)
         first.freeze(signal.SIGCONT)
-        ended = first.wait(60)
+        ended = first.wait()
         if ended.code != 1:
             raise Failure("the fenced instance should end with 1: %r" % ended)
         route.feed(100)

@@ -13,7 +13,7 @@ import tempfile
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from support import instance, postgres, targets, web  # noqa: E402
-from support.waiting import eventually  # noqa: E402
+from support.waiting import NEVER, eventually  # noqa: E402
 
 from ledger import Ledger, faults_of  # noqa: E402
 
@@ -142,7 +142,7 @@ class Route:
                 raise Failure("weir ended: %r" % running.result())
             return targets.count(self.target, "rows_out") >= self.ledger.rows - WINDOW // 4
         if self.source_kind != "file":
-            eventually("the address was read", look, 300)
+            eventually("the address was read", look)
 
     def write_pipeline(self):
         source = FILE_SOURCE if self.source_kind == "file" else HTTP_SOURCE
@@ -178,12 +178,12 @@ class Route:
         one = target or self.target
         return targets.count(one, "rows_out") >= self.ledger.rows and targets.count(one, "weir_dead") >= self.dead_expected()
 
-    def wait_for_all(self, running, seconds=600):
+    def wait_for_all(self, running):
         def look():
             if not running.alive:
                 raise Failure("weir ended before everything had arrived: %r" % running.result())
             return self.arrived()
-        eventually("everything arrives (%d rows)" % self.ledger.rows, look, seconds, pause=0.05)
+        eventually("everything arrives (%d rows)" % self.ledger.rows, look, 5 * NEVER, pause=0.05)
 
     def audit(self, target=None, table="rows_out"):
         found = self.ledger.audit(target or self.target, table)
@@ -213,7 +213,7 @@ class Route:
     def once(self, env=None, *more):
         running = self.run(*more, once=True, env=env)
         try:
-            return running.wait(600)
+            return running.wait(5 * NEVER)
         finally:
             running.close()
 

@@ -17,7 +17,7 @@ import sys
 import time
 
 from route import ROUTES, WINDOW, Failure, Route, account_of, server_for
-from support.waiting import eventually
+from support.waiting import NEVER, eventually
 
 ROLES = ["producer", "transformer", "sinker"]
 
@@ -48,7 +48,7 @@ def run_workers_once(route, options, dice, kills):
         while running.alive and hits < kills:
             pause(dice, options.longest)
             hits += kill_one(running, options.role, dice)
-        ended = route.finish(running.wait(600))
+        ended = route.finish(running.wait(5 * NEVER))
         route.check_account(account_of(ended))
     finally:
         running.close()
@@ -99,7 +99,7 @@ def run_tree(route, options, dice, kills):
             if hits < kills:
                 time.sleep(dice.random() * options.longest * 5)
             else:
-                running.wait(600)
+                running.wait(5 * NEVER)
             if running.alive:
                 hits += 1
                 running.kill_tree()

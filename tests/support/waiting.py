@@ -1,7 +1,9 @@
 """Waiting for something that will come: polled, with a limit that only says "never"; and processes that do not outlive the test."""
+import os
 import time
 
-NEVER = 120.0  # seconds; nobody asserts on it, it only ends a test that hangs
+# Seconds; nobody asserts on it, it only ends a test that hangs. Mutants hang often, and are given less.
+NEVER = float(os.environ.get("TESTS_NEVER", "120"))
 
 
 def eventually(what, question, seconds=NEVER, pause=0.02):
