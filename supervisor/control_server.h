@@ -1,9 +1,9 @@
 // The control socket: what the commands ask a running instance.
 //
 // NAME          control_server - STATE/control, mode 0600
-// DESCRIPTION   One request line each way (proto/control.h). `status` is answered at once; `stop` says yes and begins the end; `reload` is
-//               answered when the file has been checked. At most CONTROL_CLIENTS at a time, each with CONTROL_SECONDS to ask and to take
-//               its answer: a client that hangs costs nothing.
+// DESCRIPTION   One request line each way (proto/control.h). `status` is answered at once; `stop` says yes and begins the end; `reload`
+//               is answered when the file has been checked. At most CONTROL_CLIENTS at a time, each with CONTROL_SECONDS to ask and to
+//               take its answer: a client that hangs costs nothing.
 // DIAGNOSTICS   ERROR_ENVIRONMENT when the socket cannot be made. Clients that break off are forgotten in silence.
 #pragma once
 #include <stdbool.h>

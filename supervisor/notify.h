@@ -2,8 +2,7 @@
 //
 // NAME          notify - READY=1, RELOADING=1, STOPPING=1, WATCHDOG=1
 // DESCRIPTION   Works with `Type=notify` and `Type=notify-reload`; WATCHDOG_USEC asks for a sign of life, given twice as often from the
-// loop
-//               that reaps and restarts. Without NOTIFY_SOCKET nothing happens.
+//               loop that reaps and restarts. Without NOTIFY_SOCKET nothing happens.
 // DIAGNOSTICS   none: a socket that nobody reads must not stop a pipeline.
 #pragma once
 #include <stdbool.h>

@@ -2,9 +2,9 @@
 //
 // NAME          reload - SIGHUP, `weir reload`
 // DESCRIPTION   `weir check FILE` runs as a child process, so that a file of any kind cannot harm the running pipeline. Bad: it is told,
-// and
-//               everything goes on as before. Good: the sources stop, the lanes drain, then this process executes itself with the same
-//               arguments: same pid, and the lock is kept all the time (state_folder_keep). Another wish while one is under way is refused.
+//               and everything goes on as before. Good: the sources stop, the lanes drain, then this process executes itself with the
+//               same arguments: same pid, and the lock is kept all the time (state_folder_keep). Another wish while one is under way is
+//               refused.
 //
 //               IDLE --reload_begin--> CHECKING --bad--> IDLE
 //                                          | good

@@ -4,9 +4,9 @@
 // DESCRIPTION   A worker that had done work is started again at once. One that died before its first work is throttled: the first time in
 //               a row at once, then after 100 ms, 200 ms, ... 10 s (1 s when it was SIGKILL, which says nothing about the worker). A long
 //               quiet life (RESTART_CALM_NS) starts the row anew. Poison: deaths by SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT or the
-//               worker's own limit count against the record in hand; SIGKILL never does, whoever sent it. After the second without progress
-//               the successor is careful: it replays record by record, so that the third death names the record, which the next successor
-//               sets aside unseen, as a dead letter.
+//               worker's own limit count against the record in hand; SIGKILL never does, whoever sent it. After the second without
+//               progress the successor is careful: it replays record by record, so that the third death names the record, which the next
+//               successor sets aside unseen, as a dead letter.
 //
 //                 NONE --death--> ONE --death--> careful --death with a record in hand--> set aside --> NONE
 //                   ^  progress ---|                 |

@@ -2,8 +2,10 @@
 #include "supervisor/signals.h"
 
 #include <event2/event.h>
+#include <poll.h>
 #include <signal.h>
 #include <stddef.h>
+#include <unistd.h>
 
 #include "supervisor/instance.h"
 #include "supervisor/reap.h"
@@ -17,13 +19,26 @@ static void handle_stop(struct instance *i, const char *name) {
     stop_now(i, name);
 }
 
+// A terminal that was closed sends SIGHUP, too; then nobody watches any more, and nobody could press Ctrl-C.
+static bool is_terminal_gone(void) {
+  struct pollfd terminal = {.fd = STDERR_FILENO};
+  return poll(&terminal, 1, 0) == 1 && (terminal.revents & (POLLHUP | POLLERR));
+}
+
+static void handle_hangup(struct instance *i) {
+  if (i->progress.terminal && is_terminal_gone())
+    handle_stop(i, "the terminal was closed");
+  else
+    reload_begin(i, NULL);
+}
+
 static void handle_signal(int number, short what, void *context) {
   (void)what;
   struct instance *i = context;
   switch (number) {
   case SIGTERM: handle_stop(i, "SIGTERM"); break;
   case SIGINT: handle_stop(i, "SIGINT"); break;
-  case SIGHUP: reload_begin(i, NULL); break;
+  case SIGHUP: handle_hangup(i); break;
   case SIGCHLD: reap_all(i); break;
   default: break;
   }

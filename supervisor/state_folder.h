@@ -5,8 +5,8 @@
 //               flock on one open file description; every worker inherits it, so that it is free only when the last process is dead.
 //               `lock` names the holder (pid, host, since) for whoever comes second. An instance that restarts itself (reload) keeps the
 //               description open across exec; its number stands in WEIR_LOCK_FD.
-// DIAGNOSTICS   All errors are ERROR_ENVIRONMENT (exit 3): the folder cannot be made or written; it holds other things and was not made by
-//               weir; its format is newer; another instance holds it.
+// DIAGNOSTICS   All errors are ERROR_ENVIRONMENT (exit 3): the folder cannot be made or written; it holds other things and was not made
+//               by weir; its format is newer; another instance holds it.
 #pragma once
 #include <stdbool.h>
 

@@ -1,13 +1,13 @@
 // The end of an instance, in order or not.
 //
 // NAME          stop - ask the sources, let the rings drain, give up what cannot
-// DESCRIPTION   stop_ask: every source is told to stop; it sends the end of the run, which passes through its lane, and each worker exits 0
-//               behind it. Workers that die meanwhile are started again, so that the lane drains. After `drain_timeout` the rest is killed:
-//               what was not stored is read again at the next start, nothing is lost; exit 1 says that it was not all.
+// DESCRIPTION   stop_ask: every source is told to stop; it sends the end of the run, which passes through its lane, and each worker exits
+//               0 behind it. Workers that die meanwhile are started again, so that the lane drains. After `drain_timeout` the rest is
+//               killed: what was not stored is read again at the next start, nothing is lost; exit 1 says that it was not all.
 //               stop_failed: a worker needs somebody to decide. It is not started again. What stands above it in its lane has nowhere to
 //               deliver to and is killed; what stands beside and below it drains (a worker whose parent is gone and whose ring is empty
-//               has nothing left to do and is killed); the other lanes drain in order. Its words are repeated at the very end.
-//               stop_now: a second signal. Everybody is killed.
+//               has nothing left to do and is killed); the other lanes drain in order. Its words are repeated at the very end. stop_now:
+//               a second signal. Everybody is killed.
 //
 //               RUNNING --stop_ask, stop_failed--> DRAINING --all ended--> the loop ends
 //                                                      |  deadline, stop_now --> KILLING --all ended--> the loop ends

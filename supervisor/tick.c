@@ -39,10 +39,10 @@ static void tick(int fd, short what, void *context) {
   (void)fd, (void)what;
   struct instance *i = context;
   uint64_t now = clock_monotonic_ns();
-  bool stood_still = now - i->tick.last_ns > TICK_LATE_MS * UINT64_C(1000000);
+  if (now - i->tick.last_ns > TICK_LATE_MS * UINT64_C(1000000)) i->tick.grace_ns = now + TICK_GRACE_MS * UINT64_C(1000000);
   i->tick.last_ns = now;
   ready_check(i);
-  hang_check(i, stood_still);
+  if (now >= i->tick.grace_ns) hang_check(i, now);
   relax_check(i);
   notify_watchdog(&i->notify, now);
   progress_step(i, now);

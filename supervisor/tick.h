@@ -12,11 +12,12 @@
 struct event;
 struct instance;
 
-enum { TICK_MS = 500, TICK_START_MS = 20, TICK_LATE_MS = 5000 };
+enum { TICK_MS = 500, TICK_START_MS = 20, TICK_LATE_MS = 5000, TICK_GRACE_MS = 5000 };
 
 struct tick {
   struct event *event;
   uint64_t last_ns;
+  uint64_t grace_ns; // after a standstill: until then nobody counts as hung
 };
 
 bool tick_open(struct instance *i, struct error *e);

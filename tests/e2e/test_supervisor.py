@@ -555,6 +555,20 @@ def on_a_terminal(arguments, cwd, environment, until):
     return said.decode(), os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
+def test_a_closed_terminal_ends_it_in_order(lines):
+    lines.feed(range(50))
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.chdir(lines.folder)
+        os.execve(instance.weir_program(), ["weir", "run", str(lines.path)], instance.environment({"TERM": "xterm"}))
+    said = b""
+    while b"stored 50 " not in said:
+        said += os.read(terminal, 65536)
+    os.close(terminal)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    assert lines.numbers() == list(range(50))
+
+
 @pytest.mark.parametrize("plain", [False, True])
 def test_a_terminal_shows_how_it_goes(lines, plain):
     lines.feed(range(50))
