@@ -25,7 +25,7 @@ enum { ANSWER_MOST = 16 << 20, ASK_SECONDS = 10, READ_PIECE = 16384 };
 static const struct {
   const char *name;
   enum control_verb verb;
-} verbs[] = {{"status", CONTROL_STATUS}, {"stop", CONTROL_STOP}, {"reload", CONTROL_RELOAD}};
+} verbs[] = {{"status", CONTROL_STATUS}, {"stop", CONTROL_STOP}, {"reload", CONTROL_RELOAD}, {"retry", CONTROL_RETRY}};
 
 static enum control_verb verb_of(const struct buffer *request) {
   const uint8_t *at, *end;

@@ -1,12 +1,13 @@
 // What the commands say to a running instance: one line of JSON each way over the unix socket <state>/control, mode 0600.
-// Requests: {"verb":"status"} {"verb":"stop"} {"verb":"reload"}. Answers: one JSON object and end of file; {"error":"..."} when refused.
+// Requests: {"verb":"status"} {"verb":"stop"} {"verb":"reload"} {"verb":"retry"}. Answers: one JSON object and end of file; {"error":"..."}
+// when refused.
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>
 struct buffer;
 struct error;
 
-enum control_verb { CONTROL_UNKNOWN, CONTROL_STATUS, CONTROL_STOP, CONTROL_RELOAD };
+enum control_verb { CONTROL_UNKNOWN, CONTROL_STATUS, CONTROL_STOP, CONTROL_RELOAD, CONTROL_RETRY };
 enum { CONTROL_REQUEST_MAX = 256 };
 
 enum control_verb control_parse(const char *line, size_t length);

@@ -108,6 +108,7 @@ static void client_ask(struct control_client *c) {
   case CONTROL_STATUS: answer_status(c); break;
   case CONTROL_STOP: answer_stop(c); break;
   case CONTROL_RELOAD: reload_begin(c->instance, c); break;
+  case CONTROL_RETRY: retry_begin(c->instance, c); break;
   case CONTROL_UNKNOWN: control_refuse(c, "this weir does not know that request"); break;
   }
 }

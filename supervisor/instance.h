@@ -12,6 +12,7 @@
 #include "supervisor/plan.h"
 #include "supervisor/progress.h"
 #include "supervisor/reload.h"
+#include "supervisor/retry.h"
 #include "supervisor/signals.h"
 #include "supervisor/state_folder.h"
 #include "supervisor/stop.h"
@@ -24,7 +25,8 @@ struct run_options {
   const char *file;
   const char *state; // --state, or NULL
   bool once, json, log_json, take_over, colour;
-  char **argv; // of the process, for the restart at a reload
+  bool retry_only; // nothing but the retries that are asked for
+  char **argv;     // of the process, for the restart at a reload
 };
 
 struct instance {
@@ -40,6 +42,7 @@ struct instance {
   struct tick tick;
   struct stop stop;
   struct reload reload;
+  struct retry retry;
   struct control_server control;
   struct progress progress;
   struct notify notify;

@@ -13,7 +13,8 @@
 #include "supervisor/instance.h"
 #include "supervisor/lane.h"
 
-enum { JOB_KEYS = 25, JOB_SPARE = 4096, NUMBER_ROOM = 9 };
+enum { RETRY_STOP_ABOVE = 2 }; // shares end at 1
+enum { JOB_KEYS = 26, JOB_SPARE = 4096, NUMBER_ROOM = 9 };
 
 static void text_put(struct msgpack_writer *w, const char *key, const char *value) {
   msgpack_write_cstring(w, key);
@@ -128,6 +129,11 @@ static void job_put(struct msgpack_writer *w, struct job_fds *fds, const struct 
   text_put(w, "node", seat->node->name);
   text_put(w, "source", i->plan->nodes[lane->chain->source].name);
   text_put(w, "edge", seat->plan->edge);
+  msgpack_write_cstring(w, "input");
+  if (seat->plan->input)
+    msgpack_write_cstring(w, seat->plan->input);
+  else
+    msgpack_write_nil(w);
   text_put(w, "state", i->folder.path);
   text_put(w, "fingerprint", lane->chain->fingerprint);
   uint_put(w, "node_index", seat->plan->node);
@@ -140,8 +146,9 @@ static void job_put(struct msgpack_writer *w, struct job_fds *fds, const struct 
   bool_put(w, "once", i->options.once);
   bool_put(w, "take_over", i->options.take_over);
   msgpack_write_cstring(w, "stop_above");
-  msgpack_write_double(w, i->plan->stop_above);
-  uint_put(w, "dead_store_bytes", i->plan->dead_store_bytes);
+  // What is sent again was dead already: it neither fills the store nor says anything about what the source gives now.
+  msgpack_write_double(w, lane->chain->retry ? RETRY_STOP_ABOVE : i->plan->stop_above);
+  uint_put(w, "dead_store_bytes", lane->chain->retry ? INT64_MAX : i->plan->dead_store_bytes);
   uint_put(w, "drain", i->plan->drain_ms);
   set_aside_put(w, &seat->history);
   dead_nodes_put(w, seat->plan);
@@ -157,7 +164,7 @@ static void job_put(struct msgpack_writer *w, struct job_fds *fds, const struct 
 static size_t room_for(const struct seat *seat) {
   const struct plan *plan = seat->lane->instance->plan;
   size_t room = JOB_SPARE + seat->node->settings.length + strlen(seat->plan->edge) + strlen(seat->lane->instance->folder.path) +
-                strlen(seat->lane->chain->fingerprint) + strlen(plan->pipeline);
+                strlen(seat->lane->chain->fingerprint) + strlen(plan->pipeline) + (seat->plan->input ? strlen(seat->plan->input) : 0);
   for (size_t i = 0; i < plan->node_count; i++) room += strlen(plan->nodes[i].name) + 2 * NUMBER_ROOM;
   return room + JOB_FDS_MOST * NUMBER_ROOM;
 }

@@ -137,30 +137,81 @@ static void lane_seats(struct instance *i, struct lane *lane, const struct plan_
 }
 
 bool lanes_open(struct instance *i, struct error *e) {
-  size_t count = 0;
+  size_t count = i->plan->retry_room;
   for (size_t c = 0; c < i->plan->chain_count; c++) count += i->plan->chains[c].lanes;
   i->lanes = memory_get(count * sizeof *i->lanes);
-  for (size_t c = 0; c < i->plan->chain_count; c++)
+  for (size_t c = 0; c < i->plan->chain_count && !i->options.retry_only; c++)
     for (unsigned n = 0; n < i->plan->chains[c].lanes; n++) lane_seats(i, &i->lanes[i->lane_count++], &i->plan->chains[c], n);
   for (size_t l = 0; l < i->lane_count; l++)
     if (!lane_open(&i->lanes[l], e)) return false;
   return true;
 }
 
-void lanes_close(struct instance *i) {
-  for (size_t l = 0; l < i->lane_count; l++) {
-    struct lane *lane = &i->lanes[l];
-    lane_close(lane);
-    for (size_t s = 0; s < lane->seat_count; s++) {
-      worker_output_end(&lane->seats[s]);
-      if (lane->seats[s].timer) event_free(lane->seats[s].timer);
-      free(lane->seats[s].name);
-    }
-    free(lane->seats);
+static void lane_free(struct lane *lane) {
+  lane_close(lane);
+  for (size_t s = 0; s < lane->seat_count; s++) {
+    worker_output_end(&lane->seats[s]);
+    if (lane->seats[s].timer) event_free(lane->seats[s].timer);
+    free(lane->seats[s].name);
   }
+  free(lane->seats);
+}
+
+void lanes_close(struct instance *i) {
+  for (size_t l = 0; l < i->lane_count; l++) lane_free(&i->lanes[l]);
   free(i->lanes);
   i->lanes = NULL;
   i->lane_count = 0;
+}
+
+// ---- lanes of retries
+
+struct lane *lane_add(struct instance *i, const struct plan_chain *chain, struct error *e) {
+  struct lane *lane = &i->lanes[i->lane_count];
+  lane_seats(i, lane, chain, 0);
+  if (lane_open(lane, e)) {
+    i->lane_count++;
+    return lane;
+  }
+  lane_free(lane);
+  return NULL;
+}
+
+static void fd_swap(int *one, int *other) {
+  int fd = *one;
+  *one = *other;
+  *other = fd;
+}
+
+// The memory of `fresh` becomes that of the seat; the old one goes with `fresh`.
+static void seat_renew(struct seat *seat, struct seat *fresh) {
+  struct slot_words words;
+  struct slot slot = seat->slot;
+  slot_words_get(&seat->slot, &words);
+  for (int c = 0; c < SLOT_COUNTERS; c++) seat->kept[c] += words.counters[c];
+  seat->slot = fresh->slot;
+  fresh->slot = slot;
+  fd_swap(&seat->slot_fd, &fresh->slot_fd);
+  fd_swap(&seat->bell, &fresh->bell);
+  fd_swap(&seat->ring, &fresh->ring);
+  fd_swap(&seat->feedback, &fresh->feedback);
+  seat->history = (struct restart){0};
+  seat->state = SEAT_EMPTY;
+  seat->failed = seat->dismissed = false;
+}
+
+bool lane_renew(struct lane *lane, struct error *e) {
+  struct lane fresh;
+  lane_seats(lane->instance, &fresh, lane->chain, lane->number);
+  bool made = lane_open(&fresh, e);
+  if (made) {
+    for (size_t s = 0; s < lane->seat_count; s++) seat_renew(&lane->seats[s], &fresh.seats[s]);
+    fd_swap(&lane->streams, &fresh.streams);
+    fd_swap(&lane->source_words, &fresh.source_words);
+    lane->given_up = false;
+  }
+  lane_free(&fresh);
+  return made;
 }
 
 // ---- life

@@ -4,10 +4,10 @@
 // NAME          lane - make, start, cut a tree of workers
 // DESCRIPTION   The supervisor creates all shared memory and holds every descriptor; beyond the slots, which it maps to read what workers
 //               tell, it keeps out of it. Never two processes in one seat: a successor is spawned only after waitpid has returned the
-//               predecessor (reap.c is the only caller of seat_spawn besides the start).
-//               A cut (the target lost rows that it had acknowledged) kills all workers of the lane, throws its memory away, and starts
-//               from what is durable. The lane's numbers start anew with it: what was in its rings is read again and counted again, so
-//               that the account stays exact for what has been done since; the log line of the cut tells the numbers before.
+//               predecessor (reap.c is the only caller of seat_spawn besides the start). A cut (the target lost rows that it had
+//               acknowledged) kills all workers of the lane, throws its memory away, and starts from what is durable. The lane's numbers
+//               start anew with it: what was in its rings is read again and counted again, so that the account stays exact for what has
+//               been done since; the log line of the cut tells the numbers before.
 //
 //   seat:   EMPTY --seat_spawn--> RUNNING --reaped--> EMPTY | ENDED        ENDED: finished in order, failed, or given up at a stop
 //
@@ -45,8 +45,9 @@ struct seat {
   struct slot slot;
   struct restart history;
   struct worker_output output;
-  struct event *timer;     // the successor's start, when it has to wait
-  const char *kill_reason; // static: why we killed it, for the log line of its death; NULL when we did not
+  struct event *timer;          // the successor's start, when it has to wait
+  const char *kill_reason;      // static: why we killed it, for the log line of its death; NULL when we did not
+  uint64_t kept[SLOT_COUNTERS]; // what earlier runs of a lane that is started anew have counted
 };
 
 struct lane {
@@ -65,6 +66,10 @@ struct lane {
 // Makes all lanes of the plan with their memory; starts nobody.
 bool lanes_open(struct instance *i, struct error *e);
 void lanes_close(struct instance *i);
+// One more lane while the instance runs, for a chain of a retry. NULL: e. There is room for every chain that the plan has room for.
+struct lane *lane_add(struct instance *i, const struct plan_chain *chain, struct error *e);
+// All seats of the lane have ended: it gets new memory, to be started once more. What it has counted is kept. False: as it was.
+bool lane_renew(struct lane *lane, struct error *e);
 // Starts every seat of the lane.
 void lane_start(struct lane *lane);
 // Whoever waits for a new start gets it now: the lane has to drain.

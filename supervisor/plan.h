@@ -29,12 +29,14 @@ struct plan_worker {
   unsigned reader;     // which reader of the parent's ring it is
   unsigned children;   // readers of its own ring; 0 for a sink
   char *edge;          // node names from the source to the parent, topics included, joined by ">"
+  const char *input;   // the name by which its SQL reads its input, where the edge does not end with it; NULL: it does
   uint64_t ring_bytes; // capacity of its output ring; 0 for a sink
   unsigned *dead_nodes;
   size_t dead_node_count; // a sink: nodes whose dead letters it stores (it is the first sink behind them in file order)
 };
 
 struct plan_chain {  // one source and everything behind it; it runs in `lanes` copies
+  const char *retry; // the node whose dead letters it sends again (plan_retry.h); NULL: an ordinary chain
   unsigned source;   // index in nodes
   unsigned lanes;    // 1..LIMIT_LANES
   char *fingerprint; // hash of the source's settings that decide what flows
@@ -48,6 +50,7 @@ struct plan {
   size_t node_count;
   struct plan_chain *chains;
   size_t chain_count;
+  size_t retry_room;         // chains of retries that there is still room for
   double stop_above;         // dead_letters.stop_above, 0..1
   uint64_t dead_store_bytes; // dead_letters.max_bytes
   uint64_t drain_ms;         // drain_timeout: how long a stop waits for the rings to empty

@@ -41,6 +41,9 @@ void plan_collect(struct draft *d);
 void plan_ask(struct draft *d, bool connect);
 void plan_grow(struct draft *d);
 
+// Decides which sink of a chain stores whose dead letters.
+void plan_deal_dead_nodes(const struct plan *p, struct plan_chain *chain);
+
 struct job_value plan_settings(const struct plan_node *node);
 const char *plan_section_word(enum plan_section section); // "source", "sink", ...
 // Index of the node of that name, plan->node_count when there is none.

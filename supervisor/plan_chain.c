@@ -128,7 +128,7 @@ static bool is_behind(const struct plan_chain *chain, size_t worker, size_t abov
 }
 
 // Each worker's dead letters go to one sink: of those behind it the one that stands first in the file.
-static void deal_dead_nodes(const struct plan *p, struct plan_chain *chain) {
+void plan_deal_dead_nodes(const struct plan *p, struct plan_chain *chain) {
   for (size_t w = 0; w < chain->worker_count; w++) {
     size_t first = chain->worker_count;
     if (p->nodes[chain->workers[w].node].section == PLAN_SINK) continue;
@@ -200,7 +200,7 @@ static void grow_chain(struct draft *d, size_t source, bool *useful) {
   grow_behind(&g, 0, source, p->nodes[source].name);
   for (size_t i = 0; i < chain->worker_count; i++)
     if (chain->workers[i].children > 0) chain->workers[i].ring_bytes = ring_bytes(&g, i);
-  deal_dead_nodes(p, chain);
+  plan_deal_dead_nodes(p, chain);
 }
 
 void plan_grow(struct draft *d) {

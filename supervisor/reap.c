@@ -67,12 +67,17 @@ static void act(struct seat *seat, const struct verdict *v) {
   case RESTART_LANE:
     if (i->stop.phase == STOP_RUNNING)
       lane_cut(seat->lane, v->delay_ms);
+    else if (seat->lane->chain->retry)
+      retry_failed(seat, 1, "the target lost rows that it had acknowledged");
     else
       rewind_at_the_end(seat);
     break;
   case RESTART_STOP:
     slot_error_get(&seat->slot, error);
-    stop_failed(i, seat, v->exit_code, error);
+    if (seat->lane->chain->retry)
+      retry_failed(seat, v->exit_code, error);
+    else
+      stop_failed(i, seat, v->exit_code, error);
     break;
   }
 }
@@ -95,6 +100,7 @@ static void reap_seat(struct seat *seat, pid_t pid, int status) {
     seat_end(seat);
   else
     act(seat, &v);
+  retry_reaped(seat->lane);
   stop_check(i);
 }
 

@@ -39,6 +39,10 @@ static void refuse(struct instance *i, struct control_client *client, const char
 
 void reload_begin(struct instance *i, struct control_client *client) {
   struct reload *r = &i->reload;
+  if (i->options.retry_only) {
+    refuse(i, client, "this only sends dead letters again, and ends by itself");
+    return;
+  }
   if (i->stop.phase != STOP_RUNNING || r->state != RELOAD_IDLE) {
     refuse(i, client, r->state == RELOAD_IDLE ? "weir is stopping" : "a reload is under way");
     return;

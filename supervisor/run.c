@@ -17,6 +17,7 @@
 #include "supervisor/lane.h"
 #include "supervisor/plan_build.h"
 #include "supervisor/plan_report.h"
+#include "supervisor/plan_retry.h"
 #include "supervisor/say.h"
 
 enum { EXIT_RUN_TIME = 1, EXIT_FILE = 2, EXIT_MACHINE = 3 };
@@ -70,6 +71,7 @@ static bool plan_open(struct instance *i) {
   if (good) {
     i->plan = draft.plan;
     draft.plan = NULL;
+    plan_retry_reserve(i->plan);
   }
   plan_draft_free(&draft);
   plan_report_free(&report);
@@ -85,7 +87,7 @@ static bool parts_open(struct instance *i, struct error *e) {
     error_set(e, ERROR_ENVIRONMENT, "events", "cannot make an event loop: %s", strerror(errno));
     return false;
   }
-  return signals_open(i, e) && lanes_open(i, e) && control_server_open(i, e) && tick_open(i, e);
+  return signals_open(i, e) && lanes_open(i, e) && retry_open(i, e) && control_server_open(i, e) && tick_open(i, e);
 }
 
 static void parts_close(struct instance *i) {
@@ -95,6 +97,7 @@ static void parts_close(struct instance *i) {
   signals_block();
   signals_close(i);
   lanes_close(i);
+  retry_close(i);
   event_base_free(i->base);
   i->base = NULL;
   notify_close(&i->notify);

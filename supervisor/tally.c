@@ -13,7 +13,7 @@ struct tally *tally_take(const struct instance *i) {
       struct tally *t = &tallies[seat->plan->node];
       struct slot_words words;
       slot_words_get(&seat->slot, &words);
-      for (int c = 0; c < SLOT_COUNTERS; c++) t->counters[c] += words.counters[c];
+      for (int c = 0; c < SLOT_COUNTERS; c++) t->counters[c] += seat->kept[c] + words.counters[c];
       t->workers++;
       t->restarts += seat->spawned > 0 ? seat->spawned - 1 : 0;
       t->cuts += i->lanes[l].cuts;

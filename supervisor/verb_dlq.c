@@ -1,6 +1,6 @@
 // `weir dlq`: the dead letters of a pipeline, wherever its sinks keep them.
 //
-// NAME          dlq_verb - list, show, export, drop
+// NAME          dlq_verb - list, show, export, retry, drop
 // DESCRIPTION   The sinks' stores are asked one after the other. A letter's id is the same whenever it dies again; its beginning is enough.
 // DIAGNOSTICS   As verb_stores.h; `show` of an unknown id is exit 1.
 #include <inttypes.h>
@@ -12,6 +12,7 @@
 #include "proto/msgpack.h"
 #include "proto/utf8.h"
 #include "supervisor/json_text.h"
+#include "supervisor/verb_retry.h"
 #include "supervisor/verb_stores.h"
 
 enum { LIMIT_DEFAULT = 1000, SHOWN_MOST = 60 };
@@ -204,6 +205,7 @@ static int act(const struct plan *plan, const char *sub, struct listing *listing
     if (code == VERB_OK && listing->count == 0) fprintf(stderr, "weir dlq show: there is no dead letter %.64s\n", listing->filter.id);
     return code == VERB_OK && listing->count == 0 ? VERB_FAILED : code;
   }
+  if (strcmp(sub, "retry") == 0) return retry_verb(plan, &listing->filter, listing->form == FORM_JSON);
   const struct store_filter *f = &listing->filter;
   if (!words->all && !f->id && !f->node && !f->code && !f->since) {
     fprintf(stderr, "weir dlq %s: which ones? Give an id, --node, --code, --since, or --all\n", sub);
@@ -213,10 +215,10 @@ static int act(const struct plan *plan, const char *sub, struct listing *listing
 }
 
 static bool is_sub_verb(const char *word) {
-  static const char *const subs[] = {"list", "show", "export", "drop"};
+  static const char *const subs[] = {"list", "show", "export", "retry", "drop"};
   for (size_t i = 0; i < sizeof subs / sizeof *subs; i++)
     if (strcmp(subs[i], word) == 0) return true;
-  fprintf(stderr, "weir dlq: \"%.64s\" is none of list, show, export, drop\n", word);
+  fprintf(stderr, "weir dlq: \"%.64s\" is none of list, show, export, retry, drop\n", word);
   return false;
 }
 

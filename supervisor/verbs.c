@@ -64,12 +64,15 @@ const struct verb_row verb_rows[VERBS] = {
                   .file = FILE_OPTIONAL,
                   .options = ASKING,
                   .words = true,
-                  .usage = "list|show|export|drop FILE [ID] [--node NODE] [--code CODE] [--since TIME] [--limit N] [--all] [--yes]",
-                  .summary = "look at the dead letters, and drop them",
+                  .usage = "list|show|export|retry|drop FILE [ID] [--node NODE] [--code CODE] [--since TIME] [--limit N] [--all] [--yes]",
+                  .summary = "look at the dead letters, send them again, or drop them",
                   .text =
                       "list    one line each, oldest first; --json an array\n"
                       "show    one letter whole, with its original; the beginning of the id is enough\n"
                       "export  one JSON object a line, with the originals\n"
+                      "retry   those that fit (without a filter: all) go through their node again; only the row that died is stored. A\n"
+                      "        running instance does it beside its work, without one it is done at once. What fails again is a dead\n"
+                      "        letter again\n"
                       "drop    for good: those that fit, or --all\n"
                       "\n"
                       "--since is a time (2025-11-08T12:00:00Z) or how long ago (2h). Letters lie where their sink stores them, beside a\n"
@@ -79,6 +82,7 @@ const struct verb_row verb_rows[VERBS] = {
                   .examples = "weir dlq list pipelines/eonet.yaml --code cast --since 1d\n"
                               "weir dlq show pipelines/eonet.yaml 4be0\n"
                               "weir dlq export pipelines/eonet.yaml > dead.ndjson\n"
+                              "weir dlq retry pipelines/eonet.yaml --code on_the_globe\n"
                               "weir dlq drop pipelines/eonet.yaml --node cleaned --yes"},
     [VERB_POSITIONS] =
         {.name = "positions",

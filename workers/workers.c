@@ -14,12 +14,14 @@
 #include "workers/sources/file_source.h"
 #include "workers/sources/generate_source.h"
 #include "workers/sources/http_source.h"
+#include "workers/sources/retry_source.h"
 #include "workers/sql/sql_stage.h"
 
 const struct worker_kind worker_kinds[] = {
     {.name = "file", .role = WORKER_PRODUCER, .run = file_source_run, .check = file_source_check},
     {.name = "generate", .role = WORKER_PRODUCER, .run = generate_source_run, .check = generate_source_check},
     {.name = "http", .role = WORKER_PRODUCER, .run = http_source_run, .check = http_source_check},
+    {.name = "retry", .role = WORKER_PRODUCER, .run = retry_source_run},
     {.name = "sql", .role = WORKER_TRANSFORMER, .run = sql_stage_run, .check = sql_stage_check},
     {.name = "table", .role = WORKER_SINKER, .run = table_sink_run, .check = table_sink_check, .store = table_store_open},
     {.name = "file", .role = WORKER_SINKER, .run = file_sink_run, .check = file_sink_check, .store = file_store_open},

@@ -10,6 +10,12 @@
 #include "workers/sinks/file_path.h"
 #include "workers/sinks/sink.h"
 
+// Where the ending of the path's name begins; its end when it has none.
+static size_t ending_of(const char *path) {
+  const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path, *dot = strrchr(name, '.');
+  return !dot || dot == name ? strlen(path) : (size_t)(dot - path);
+}
+
 char *file_sink_path(struct job_value settings, unsigned lane, unsigned lanes, struct error *e) {
   static const char mark[] = "{lane}";
   char *path = job_text(settings, "path", ""), *place = strstr(path, mark), *full;
@@ -24,12 +30,19 @@ char *file_sink_path(struct job_value settings, unsigned lane, unsigned lanes, s
   else if (lanes <= 1)
     full = memory_text(path);
   else {
-    char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path, *dot = strrchr(name, '.');
-    if (!dot || dot == name) dot = path + length;
-    full = memory_print("%.*s.%u%s", (int)(dot - path), path, lane, dot);
+    size_t ending = ending_of(path);
+    full = memory_print("%.*s.%u%s", (int)ending, path, lane, path + ending);
   }
   free(path);
   return full;
+}
+
+char *file_sink_retry_path(const char *path, const char *edge) {
+  static const char mark[] = "retry:";
+  if (strncmp(edge, mark, sizeof mark - 1) != 0) return NULL;
+  const char *node = edge + sizeof mark - 1;
+  size_t ending = ending_of(path);
+  return memory_print("%.*s.retry-%.*s%s", (int)ending, path, (int)strcspn(node, ">"), node, path + ending);
 }
 
 int file_sink_run(struct worker *w) {

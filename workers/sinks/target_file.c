@@ -30,6 +30,7 @@ enum { BUSY_MS = 5000, CHUNK = 1 << 16 };
 struct file_target {
   struct target base;
   char *path;
+  bool retry;                   // what is sent again has a file of its own
   int fd;                       // -1: closed
   uint64_t length, next_length; // committed, and with the batch in hand
   uint64_t written;             // the file's real length
@@ -45,7 +46,13 @@ static struct file_target *own(struct target *t) {
 static struct target *target_make(const struct target_setup *setup, struct error *e) {
   char *path = file_sink_path(setup->settings, setup->lane, setup->lanes, e);
   if (!path) return NULL;
+  char *retry = file_sink_retry_path(path, setup->edge);
+  if (retry) {
+    free(path);
+    path = retry;
+  }
   struct file_target *t = memory_get(sizeof *t);
+  t->retry = retry != NULL;
   t->base = (struct target){.kind = &target_file, .setup = *setup};
   t->path = path;
   t->fd = -1;
@@ -130,6 +137,11 @@ static bool store_length(struct file_target *t, uint64_t length, struct error *e
 // A file shorter than what was committed has lost rows. Gone altogether (or empty): it is filled again from the start, when it is the only
 // one of the sink. Anything else is for somebody to decide.
 static bool judge_shorter(struct file_target *t, uint64_t size, struct error *e) {
+  if (size == 0 && t->retry) {
+    log_say(LOG_LEVEL_WARN, "%s is gone: it begins anew, what was sent again before does not come once more", t->path);
+    t->length = 0;
+    return true;
+  }
   if (size > 0 || t->base.setup.lanes > 1) {
     error_set(e, ERROR_OPERATOR, "file-shorter",
               "%s has %" PRIu64 " bytes, but %" PRIu64

@@ -15,19 +15,18 @@ static void heartbeat(void *context) {
   worker_turn(context);
 }
 
-// The name that the SQL uses for its input: the last one of the edge.
-static const char *input_name(const struct worker *w) {
+// The name that the SQL uses for its input, when the job does not say another: the last one of the edge.
+static char *input_name(const struct worker *w) {
   const char *last = strrchr(w->edge, '>');
-  return last ? last + 1 : w->edge;
+  return job_text(job_root(&w->job), "input", last ? last + 1 : w->edge);
 }
 
 static bool engine_open(struct stage *s) {
   struct worker *w = s->w;
-  const char *input = input_name(w);
-  char *sql = job_text(w->settings, "sql", "");
+  char *input = input_name(w), *sql = job_text(w->settings, "sql", "");
   struct sql_spec spec = {
       .sql = sql,
-      .inputs = &input,
+      .inputs = (const char *const *)&input,
       .input_count = 1,
       .columns = job_get(w->settings, "columns"),
       .checks = job_get(w->settings, "checks"),
@@ -38,6 +37,7 @@ static bool engine_open(struct stage *s) {
   };
   s->engine = sql_engine_open_or_fail(&spec, &s->error);
   free(sql);
+  free(input);
   if (!s->engine) return false;
   struct log_line l;
   log_begin(&l, LOG_LEVEL_INFO, "SQL is ready");
