@@ -46,8 +46,8 @@ units() { make -s -j"$jobs" BUILD="$build" unit; }
 units_asan() { make -s -j"$jobs" BUILD="$build" V=asan unit; }
 ring_tsan() {
   for source in tests/unit/test_ring*.c; do
-    name=$(basename "$source" .c)
-    make_quietly V=tsan "$build/tsan/tests/unit/$name" && tests/run_units.sh "$build/tsan" "$name"
+    ring=$(basename "$source" .c)
+    make_quietly V=tsan "$build/tsan/tests/unit/$ring" && tests/run_units.sh "$build/tsan" "$ring"
   done
 }
 ring_steps() { make_quietly V=crash crash-build && one "$build/crash/tests/crash/ring_step"; }
