@@ -8,7 +8,6 @@
 
 #include "proto/buffer.h"
 #include "proto/clock.h"
-#include "proto/utf8.h"
 
 enum { GROUP = 32, PARAMS = 18, TEXT_OID = 25, BYTEA_OID = 17 };
 
@@ -24,17 +23,14 @@ bool postgres_dead_make(struct postgres *p, const char *table, struct error *e) 
   return ok;
 }
 
-// One entry's parameters. Texts are copied, since what a record holds may be no UTF-8, and PostgreSQL takes no other.
+// One entry's parameters. Texts are copied and made valid: PostgreSQL takes no other.
 struct letter {
   struct postgres_param params[PARAMS];
   char *texts[PARAMS];
 };
 
 static void put_text(struct letter *l, size_t index, const char *text, size_t length) {
-  char *copy = memory_text_n(text, length);
-  for (size_t at = 0; at < length; at++)
-    if (copy[at] == '\0') copy[at] = '?';
-  for (size_t bad; (bad = utf8_check((const uint8_t *)copy, length)) < length;) copy[bad] = '?';
+  char *copy = dead_text(text, length);
   l->texts[index] = copy;
   l->params[index] = (struct postgres_param){.bytes = copy, .length = length, .type = TEXT_OID};
 }

@@ -44,32 +44,43 @@ static bool has_room(struct sqlite_dead *store, uint64_t more, struct error *e) 
   return false;
 }
 
+// The letter's own texts, made valid; they stay until the statement has run.
+static void bind_texts(struct sqlite_query *q, const struct dead_letter *l, char *texts[6]) {
+  const struct {
+    int index;
+    const char *text;
+    uint32_t length;
+  } all[6] = {{3, l->node, l->node_length},      {10, l->reason, l->reason_length},         {11, l->code, l->code_length},
+              {12, l->column, l->column_length}, {13, l->constraint, l->constraint_length}, {14, l->format, l->format_length}};
+  for (size_t i = 0; i < 6; i++) {
+    texts[i] = dead_text(all[i].text, all[i].length);
+    sqlite_bind_text(q, all[i].index, texts[i], all[i].length);
+  }
+}
+
 bool sqlite_dead_add(struct sqlite_dead *store, const struct dead_entry *entry, struct error *e) {
   if (!has_room(store, dead_entry_bytes(entry), e)) return false;
   struct sqlite_query *q = sqlite_prepare(store->db, add_sql, e);
   if (!q) return false;
   const struct dead_letter *l = &entry->letter;
-  char now[CLOCK_TEXT];
+  char now[CLOCK_TEXT], *texts[6];
   clock_print(entry->now, now);
   sqlite_bind_cstring(q, 1, entry->id);
   sqlite_bind_cstring(q, 2, entry->pipeline);
-  sqlite_bind_text(q, 3, l->node, l->node_length);
   sqlite_bind_cstring(q, 4, entry->sink);
   sqlite_bind_cstring(q, 5, entry->source);
   sqlite_bind_cstring(q, 6, entry->partition);
   sqlite_bind_cstring(q, 7, entry->identity);
   sqlite_bind_int(q, 8, (int64_t)entry->position);
   sqlite_bind_int(q, 9, entry->part);
-  sqlite_bind_text(q, 10, l->reason, l->reason_length);
-  sqlite_bind_text(q, 11, l->code, l->code_length);
-  sqlite_bind_text(q, 12, l->column, l->column_length);
-  sqlite_bind_text(q, 13, l->constraint, l->constraint_length);
-  sqlite_bind_text(q, 14, l->format, l->format_length);
   sqlite_bind_blob(q, 15, l->data, l->data_length);
   sqlite_bind_int(q, 16, l->cut);
   sqlite_bind_cstring(q, 17, now);
   sqlite_bind_int(q, 18, entry->again);
-  if (!sqlite_run(q, e)) return false;
+  bind_texts(q, l, texts);
+  bool good = sqlite_run(q, e);
+  for (size_t i = 0; i < 6; i++) free(texts[i]);
+  if (!good) return false;
   store->bytes += dead_entry_bytes(entry);
   return true;
 }

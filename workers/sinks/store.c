@@ -51,6 +51,10 @@ bool store_commit(struct store *s, struct error *e) {
   return s->database->commit(s, e);
 }
 
+static void put_time(struct statement *st, const struct store *s, const char *column) {
+  buffer_print(&st->sql, "%s%s%s", s->database->time_open, column, s->database->time_close);
+}
+
 // WHERE with the names of this sink.
 static void put_mine(struct statement *st, const struct store *s) {
   put_param(st, " WHERE pipeline = ", s->pipeline);
@@ -96,7 +100,9 @@ bool store_positions(struct store *s, const char *source, const char *partition,
   if (!s->database->has(s, STORE_POSITIONS, e)) return !error_is_set(e);
   struct telling_positions telling = {tell, context};
   struct statement st = {0};
-  put(&st, "SELECT edge, source, partition, identity, owner, seen, position, start, rows, superseded, dead FROM ");
+  put(&st, "SELECT edge, source, partition, identity, owner, ");
+  put_time(&st, s, "seen");
+  put(&st, ", position, start, rows, superseded, dead FROM ");
   put(&st, s->tables[STORE_POSITIONS]);
   put_mine(&st, s);
   put_stream(&st, source, partition);
@@ -259,8 +265,11 @@ bool store_letters(struct store *s, const struct store_filter *filter, bool data
   if (!s->database->has(s, STORE_LETTERS, e)) return !error_is_set(e);
   struct telling_letters telling = {.tell = tell, .context = context};
   struct statement st = {0};
-  put(&st, "SELECT id, node, sink, source, partition, position, part, reason, code, column_name, constraint_name, format, first, last, "
-           "cut, ");
+  put(&st, "SELECT id, node, sink, source, partition, position, part, reason, code, column_name, constraint_name, format, ");
+  put_time(&st, s, "first");
+  put(&st, ", ");
+  put_time(&st, s, "last");
+  put(&st, ", cut, ");
   put(&st, data ? s->database->hex : "NULL");
   put(&st, " FROM ");
   put(&st, s->tables[STORE_LETTERS]);

@@ -22,8 +22,9 @@ struct store_database {
   bool (*has)(struct store *s, enum store_table table, struct error *e);
   bool (*begin)(struct store *s, struct error *e);
   bool (*commit)(struct store *s, struct error *e);
-  void (*close)(struct store *s); // frees everything but the common part
-  const char *hex;                // "hex(data)": bytes as hexadecimal digits
+  void (*close)(struct store *s);     // frees everything but the common part
+  const char *hex;                    // "hex(data)": bytes as hexadecimal digits
+  const char *time_open, *time_close; // around a timestamp: as ISO-8601 text
 };
 
 // Every store begins with this.

@@ -60,6 +60,8 @@ static const struct store_database database = {
     .commit = store_commit_all,
     .close = store_close_all,
     .hex = "encode(data, 'hex')",
+    .time_open = "to_char(",
+    .time_close = " AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')",
 };
 
 struct store *store_postgres_open(const struct store_place *place, struct error *e) {

@@ -72,6 +72,8 @@ static const struct store_database database = {
     .commit = store_commit_all,
     .close = store_close_all,
     .hex = "hex(data)",
+    .time_open = "",
+    .time_close = "",
 };
 
 static bool open_file(const char *path, struct sqlite **db, struct error *e) {

@@ -9,6 +9,7 @@
 #include "proto/hash.h"
 #include "proto/limits.h"
 #include "proto/record.h"
+#include "proto/utf8.h"
 #include "workers/sinks/owner.h"
 
 void target_count(const struct batch *b, struct target_streams *streams) {
@@ -161,6 +162,14 @@ void dead_entry_make(const struct target_setup *setup, const struct target_strea
   else
     own_letter(setup->sink, b, row, &entry->letter);
   entry_id(entry);
+}
+
+char *dead_text(const char *text, size_t length) {
+  char *copy = memory_text_n(text, length);
+  for (size_t at = 0; at < length; at++)
+    if (text[at] == '\0') copy[at] = '?';
+  for (size_t bad; (bad = utf8_check((const uint8_t *)copy, length)) < length;) copy[bad] = '?';
+  return copy;
 }
 
 uint64_t dead_entry_bytes(const struct dead_entry *entry) {

@@ -136,6 +136,8 @@ struct dead_entry {
 // `row` is DEAD, or a LIVE letter from further up.
 void dead_entry_make(const struct target_setup *setup, const struct target_streams *streams, const struct batch *b,
                      const struct batch_row *row, struct dead_entry *entry);
+// A text of a letter as every store takes it: valid UTF-8 without NUL, what is not becomes '?'. As long as `text`; owned by the caller.
+char *dead_text(const char *text, size_t length);
 // What one entry counts against the size of the store.
 uint64_t dead_entry_bytes(const struct dead_entry *entry);
 enum { DEAD_ENTRY_OVERHEAD = 512 };
