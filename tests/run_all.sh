@@ -44,6 +44,13 @@ reference() {
 }
 units() { make -s -j"$jobs" BUILD="$build" unit; }
 units_asan() { make -s -j"$jobs" BUILD="$build" V=asan unit; }
+# The steps of the sinks' commits are named in the crash build only.
+units_crash() {
+  for source in tests/unit/test_sink_*.c; do
+    sink=$(basename "$source" .c)
+    make_quietly V=crash "$build/crash/tests/unit/$sink" && tests/run_units.sh "$build/crash" "$sink"
+  done
+}
 ring_tsan() {
   for source in tests/unit/test_ring*.c; do
     ring=$(basename "$source" .c)
@@ -69,7 +76,7 @@ count() {
   passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
 }
 
-steps=${*:-layers clang_clean format reference units units_asan ring_tsan ring_steps fuzz e2e e2e_asan crash mutants}
+steps=${*:-layers clang_clean format reference units units_asan units_crash ring_tsan ring_steps fuzz e2e e2e_asan crash mutants}
 make_quietly weir || { echo "0 passed, 1 failed, 0 skipped"; exit 1; }
 out=$(mktemp)
 for name in $steps; do
@@ -77,9 +84,10 @@ for name in $steps; do
   began=$(date +%s)
   "$name" >"$out" 2>&1 || true
   cat "$out"
-  rings=1
-  [ "$name" != ring_tsan ] || rings=$(ls tests/unit/test_ring*.c | wc -l)
-  count "$out" "$rings"
+  closing=1 # lines that close a part of the step
+  [ "$name" != ring_tsan ] || closing=$(ls tests/unit/test_ring*.c | wc -l)
+  [ "$name" != units_crash ] || closing=$(ls tests/unit/test_sink_*.c | wc -l)
+  count "$out" "$closing"
   echo "   ($name: $(($(date +%s) - began)) s)"
 done
 rm -f "$out"
