@@ -1,29 +1,34 @@
 #!/bin/sh
 # Everything that CI runs; `make test` calls it. Each step prints a line "N passed, N failed, N skipped"; the very last line is their sum.
 #
-#   tests/run_all.sh              all steps
-#   tests/run_all.sh e2e layers   only these (the names are those of the functions below)
+#   tests/run_all.sh              all steps, in two rows side by side (one computes, the other one mostly waits)
+#   tests/run_all.sh e2e layers   only these, one after the other (the names are those of the functions below)
 #
 # Nothing is asserted about time. Every step is run even when one before it failed.
 set -u
 cd "$(dirname "$0")/.."
+first_row="layers clang_clean format reference units units_asan ring_tsan ring_steps fuzz"
+second_row="crash e2e mutants e2e_asan"
 python=${PYTHON:-/usr/bin/python3}
-jobs=$(nproc)
 build=${BUILD:-build}
-passed=0 failed=0 skipped=0
-log=$(mktemp)
-trap 'rm -f "$log"' EXIT
+tallies=$(mktemp -d)
+trap 'rm -rf "$tallies"' EXIT
 export ASAN_OPTIONS="${ASAN_OPTIONS:-detect_leaks=0:abort_on_error=1}"
 export UBSAN_OPTIONS="${UBSAN_OPTIONS:-print_stacktrace=1}"
 export PYTHONDONTWRITEBYTECODE=1
 
+# Compiles; what the compiler was called for is told only when it fails.
 make_quietly() {
-  make -s -j"$jobs" BUILD="$build" "$@" >"$log" 2>&1 || { cat "$log"; return 1; }
+  told=$(make -s -j"$(nproc)" BUILD="$build" "$@" 2>&1) || { printf '%s\n' "$told"; return 1; }
 }
 
 # One command that either works or does not.
 one() {
-  if "$@" >"$log" 2>&1; then echo "1 passed, 0 failed, 0 skipped"; else cat "$log"; echo "0 passed, 1 failed, 0 skipped"; fi
+  if told=$("$@" 2>&1); then
+    echo "1 passed, 0 failed, 0 skipped"
+  else
+    printf '%s\n0 passed, 1 failed, 0 skipped\n' "$told"
+  fi
 }
 
 pytest() {
@@ -35,61 +40,59 @@ pytest() {
 layers() { tests/layers.sh; }
 # The other compiler has a word too; it reads, it does not build.
 clang_clean() {
-  one sh -c "git ls-files 'shm/*.c' 'proto/*.c' 'workers/*.c' 'supervisor/*.c' | xargs -P$jobs -n8 clang -fsyntax-only -std=c17 -Wall -Wextra \
-    -Werror -Wshadow -Wconversion -D_GNU_SOURCE -I. -I/usr/include/postgresql"
+  one sh -c 'git ls-files "shm/*.c" "proto/*.c" "workers/*.c" "supervisor/*.c" | xargs -P2 -n8 clang -fsyntax-only -std=c17 -Wall -Wextra \
+    -Werror -Wshadow -Wconversion -D_GNU_SOURCE -I. -I/usr/include/postgresql'
 }
-format() { one sh -c "git ls-files '*.c' '*.h' '*.cc' | xargs clang-format --dry-run -Werror"; }
+format() { one sh -c 'git ls-files "*.c" "*.h" "*.cc" | xargs clang-format --dry-run -Werror'; }
 reference() {
   one sh -c './weir reference | diff - docs/reference.md && ./weir reference --schema | diff - docs/pipeline.schema.json'
 }
-units() { make -s -j"$jobs" BUILD="$build" unit; }
-units_asan() { make -s -j"$jobs" BUILD="$build" V=asan unit; }
-# The steps of the sinks' commits are named in the crash build only.
-units_crash() {
-  for source in tests/unit/test_sink_*.c; do
-    sink=$(basename "$source" .c)
-    make_quietly V=crash "$build/crash/tests/unit/$sink" && tests/run_units.sh "$build/crash" "$sink"
-  done
-}
+units() { make -s -j"$(nproc)" BUILD="$build" unit 2>&1 | grep -vE '^  [A-Z]+ +[^ ]+$'; }
+units_asan() { make -s -j"$(nproc)" BUILD="$build" V=asan unit 2>&1 | grep -vE '^  [A-Z]+ +[^ ]+$'; }
 ring_tsan() {
   for source in tests/unit/test_ring*.c; do
-    ring=$(basename "$source" .c)
-    make_quietly V=tsan "$build/tsan/tests/unit/$ring" && tests/run_units.sh "$build/tsan" "$ring"
+    test=$(basename "$source" .c)
+    make_quietly V=tsan "$build/tsan/tests/unit/$test" && tests/run_units.sh "$build/tsan" "$test"
   done
 }
-ring_steps() { make_quietly V=crash crash-build && one "$build/crash/tests/crash/ring_step"; }
+ring_steps() { make_quietly V=crash "$build/crash/tests/crash/ring_step" && one "$build/crash/tests/crash/ring_step"; }
 fuzz() { make_quietly fuzz-build && tests/fuzz/run.sh "$build/fuzz" "${FUZZ_SECONDS:-4}"; }
 e2e() { pytest tests/e2e; }
-# The program built with AddressSanitizer and UBSan; containers and measurements need no second look.
-e2e_asan() { make_quietly V=asan "$build/asan/weir" && WEIR="$build/asan/weir" pytest tests/e2e --ignore tests/e2e/test_container.py; }
-crash() { make_quietly V=crash crash-build && CRASH_WEIR="$PWD/$build/crash/weir" tests/crash/all.sh short; }
+# The program built with AddressSanitizer and UBSan; a container of it would show nothing new.
+e2e_asan() { make_quietly V=asan "$build/asan/weir" && WEIR="$PWD/$build/asan/weir" pytest tests/e2e --ignore tests/e2e/test_container.py; }
+crash() { make_quietly V=crash "$build/crash/weir" && CRASH_WEIR="$PWD/$build/crash/weir" tests/crash/all.sh short; }
 mutants() { tests/mutants/run.sh --short; }
 
 # Adds up the closing lines of a step: "N passed", "N failed", "N errors", "N skipped". A step without any is a failure.
-count() {
-  sum() { grep -oE "[0-9]+ ($1)" "$2" | awk '{ n += $1 } END { print n + 0 }'; }
-  lines=$(mktemp)
-  grep -E '(^|[ ,])[0-9]+ (passed|failed|skipped|errors?)([ ,]|$)' "$1" | tail -n "$2" >"$lines"
-  p=$(sum passed "$lines") f=$(sum 'failed|error' "$lines") s=$(sum skipped "$lines")
-  rm -f "$lines"
-  [ $((p + f + s)) -gt 0 ] || { f=1; echo "$name gave no result"; }
-  passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
+tally() {
+  grep -E '(^|[ ,])[0-9]+ (passed|failed|skipped|errors?)([ ,]|$)' "$2" | tail -n "$3" | grep -oE '[0-9]+ (passed|failed|skipped|error)' |
+    awk -v step="$1" '{ n[$2] += $1; any = 1 } END { if (!any) { print step " gave no result" > "/dev/stderr"; n["failed"] = 1 }
+      print n["passed"] + 0, n["failed"] + n["error"], n["skipped"] + 0 }' >>"$tallies/$1"
 }
 
-steps=${*:-layers clang_clean format reference units units_asan units_crash ring_tsan ring_steps fuzz e2e e2e_asan crash mutants}
+run_steps() {
+  for step in "$@"; do
+    began=$(date +%s)
+    "$step" >"$tallies/out-$step" 2>&1
+    lines=1
+    [ "$step" != ring_tsan ] || lines=$(ls tests/unit/test_ring*.c | wc -l)
+    tally "$step" "$tallies/out-$step" "$lines"
+    printf '== %s (%s s)\n' "$step" $(($(date +%s) - began)) | cat - "$tallies/out-$step" # in one piece, whatever the other row prints
+    rm -f "$tallies/out-$step"
+  done
+}
+
 make_quietly weir || { echo "0 passed, 1 failed, 0 skipped"; exit 1; }
-out=$(mktemp)
-for name in $steps; do
-  echo "== $name"
-  began=$(date +%s)
-  "$name" >"$out" 2>&1 || true
-  cat "$out"
-  closing=1 # lines that close a part of the step
-  [ "$name" != ring_tsan ] || closing=$(ls tests/unit/test_ring*.c | wc -l)
-  [ "$name" != units_crash ] || closing=$(ls tests/unit/test_sink_*.c | wc -l)
-  count "$out" "$closing"
-  echo "   ($name: $(($(date +%s) - began)) s)"
-done
-rm -f "$out"
-echo "$passed passed, $failed failed, $skipped skipped"
-[ "$failed" -eq 0 ]
+if [ $# -gt 0 ]; then
+  run_steps "$@"
+else
+  # What both rows need is built before they part: two compilers must not write one object.
+  make_quietly V=crash crash-build
+  make_quietly V=asan "$build/asan/weir"
+  # shellcheck disable=SC2086
+  run_steps $second_row &
+  # shellcheck disable=SC2086
+  run_steps $first_row
+  wait
+fi
+cat "$tallies"/* | awk '{ p += $1; f += $2; s += $3 } END { printf "%d passed, %d failed, %d skipped\n", p, f, s; exit f > 0 }'
