@@ -63,7 +63,7 @@ static bool look(struct postgres *p, const char *table, const struct target_setu
   }
   *verdict = target_judge(setup, s, &stored, e);
   postgres_result_free(r);
-  return *verdict == VERDICT_TAKE || *verdict == VERDICT_NONE;
+  return *verdict == VERDICT_TAKE || *verdict == VERDICT_NONE || *verdict == VERDICT_LOST;
 }
 
 // What a statement about one row returns: id, epoch, position, start, witness, rows, superseded, dead.
@@ -103,8 +103,14 @@ static bool take(struct postgres *p, const char *table, const struct target_setu
 bool postgres_positions_attach(struct postgres *p, const char *table, const struct target_setup *setup, struct target_stream *s,
                                struct error *e) {
   enum target_verdict verdict;
+  struct target_stream before = *s;
   s->found = s->lost = false;
   if (!look(p, table, setup, s, &verdict, e)) return false;
+  if (verdict == VERDICT_LOST) {
+    *s = before; // what we brought stays in the account
+    s->lost = true;
+    return true;
+  }
   s->position = s->start = s->witness = 0;
   s->totals = (struct target_totals){0};
   return verdict == VERDICT_NONE || take(p, table, setup, s, e);
@@ -144,6 +150,8 @@ bool postgres_positions_start(struct postgres *p, const char *table, const struc
   while (!stored) {
     if (!look(p, table, setup, s, &verdict, e)) return false;
     if (verdict == VERDICT_TAKE) return take(p, table, setup, s, e);
+    s->lost = verdict == VERDICT_LOST;
+    if (s->lost) return true;
     if (!start_row(p, table, setup, s, start, &stored, e)) return false;
   }
   return true;

@@ -137,7 +137,11 @@ static bool endure(struct sink *s, struct error *e) {
     e->class = ERROR_OUTAGE;
     s->target->kind->close(s->target);
   }
-  return sink_wait_out(s, e) && sink_connect(s, e);
+  if (!sink_wait_out(s, e) || !sink_connect(s, e)) return false;
+  // While we were away another instance may have taken everything over.
+  if (s->streams.count == 0 || !all_lost(s)) return true;
+  error_set(e, ERROR_FENCED, "fenced", "all of this sink's streams belong to another instance now");
+  return false;
 }
 
 // What the failure of a commit means. True: try again; what is durable, or lost, has been dropped from the batch.

@@ -96,7 +96,7 @@ static bool look(struct sqlite *db, const struct target_setup *setup, struct tar
   }
   *verdict = target_judge(setup, s, &stored, e);
   sqlite_reset(q);
-  return *verdict == VERDICT_TAKE || *verdict == VERDICT_NONE;
+  return *verdict == VERDICT_TAKE || *verdict == VERDICT_NONE || *verdict == VERDICT_LOST;
 }
 
 static bool take(struct sqlite *db, const struct target_setup *setup, struct target_stream *s, struct error *e) {
@@ -118,8 +118,14 @@ static bool take(struct sqlite *db, const struct target_setup *setup, struct tar
 
 static bool attach_one(struct sqlite *db, const struct target_setup *setup, struct target_stream *s, struct error *e) {
   enum target_verdict verdict;
+  struct target_stream before = *s;
   s->found = s->lost = false;
   if (!look(db, setup, s, &verdict, e)) return false;
+  if (verdict == VERDICT_LOST) {
+    *s = before; // what we brought stays in the account
+    s->lost = true;
+    return true;
+  }
   if (verdict == VERDICT_TAKE) return take(db, setup, s, e);
   s->position = s->start = s->witness = 0;
   s->totals = (struct target_totals){0};
@@ -171,7 +177,8 @@ bool sqlite_positions_start(struct sqlite *db, const struct target_setup *setup,
   enum target_verdict verdict;
   bool good = look(db, setup, s, &verdict, e);
   // Somebody may have stored a start since we looked: then that one counts.
-  if (good) good = verdict == VERDICT_TAKE ? take(db, setup, s, e) : start_row(db, setup, s, start, e);
+  s->lost = good && verdict == VERDICT_LOST;
+  if (good && !s->lost) good = verdict == VERDICT_TAKE ? take(db, setup, s, e) : start_row(db, setup, s, start, e);
   return end(db, good, e);
 }
 

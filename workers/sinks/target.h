@@ -118,6 +118,7 @@ enum target_verdict {
   VERDICT_TAKE, // it is this stream's: raise the epoch, go on from there
   VERDICT_NONE, // nothing of this stream: wait for its start
   VERDICT_WAIT, // somebody else was seen alive a moment ago (e is set, ERROR_OUTAGE "owned")
+  VERDICT_LOST, // it was ours in this life, and somebody else has taken it over since
   VERDICT_STOP, // it is another stream's (e is set, ERROR_OPERATOR with the choices)
 };
 enum target_verdict target_judge(const struct target_setup *setup, const struct target_stream *s, const struct target_stored *stored,
