@@ -23,7 +23,8 @@ reachable() {
 
 if ! reachable; then
   folder=$(mktemp -d)
-  "$python" pipelines/simulators/eonet.py --port 0 >"$folder/address" &
+  # The same port at every run: another address would be another source, and weir would ask before it mixed the two in one table.
+  "$python" pipelines/simulators/eonet.py --port "${SIMULATOR_PORT:-8640}" --dirty 15 >"$folder/address" &
   simulator=$!
   while [ ! -s "$folder/address" ]; do
     kill -0 "$simulator" # ends the script, with the simulator's own message, if it could not start

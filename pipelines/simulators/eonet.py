@@ -318,7 +318,10 @@ def main(arguments):
         sys.stdout.write(eonet_shape.document(state.events()))
         return 0
     Handler.state = state
-    server = Server((options.host, options.port), Handler)
+    try:
+        server = Server((options.host, options.port), Handler)
+    except OSError as error:
+        sys.exit("eonet.py: cannot listen on %s:%d: %s" % (options.host, options.port, error.strerror))
     print("http://%s:%d/api/v3/events" % (options.host, server.server_address[1]), flush=True)
     try:
         server.serve_forever(poll_interval=0.2)
