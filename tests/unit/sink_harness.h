@@ -165,9 +165,10 @@ static inline int job_make(struct rig *r, const char *kind, const char *settings
   return harness_fd(fd);
 }
 
-// The first line of main: the same program is the test and its workers.
+// The first line of main: the same program is the test and its workers. UNIT_TEST=NAME runs only that test.
 static inline void worker_or_test(int argc, char **argv) {
   if (argc == 2 && strcmp(argv[1], "--worker") == 0) exit(worker_enter());
+  cmocka_set_test_filter(getenv("UNIT_TEST"));
 }
 
 // Starts the worker. `settings` is JSON.

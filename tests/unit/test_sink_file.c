@@ -105,7 +105,7 @@ static void test_uncommitted_bytes_are_cut(void **state) {
   send_rows(&p, 1, 3);
   send_end(&p.r);
   assert_int_equal(rig_finish(&p.r), WORKER_EXIT_DONE);
-  put_bytes(&p, "{\"id\":4}\n{\"id\":5"); // a write before a crash, never committed
+  put_bytes(&p, "{\"id\":4}\n{\"id\":5}\n{\"id\":6}\n{\"id\":7}\n{\"id\":8"); // written before a crash, never committed; more than comes
   place_again(&p);
   assert_int_equal(place_start(&p), 3);
   send_rows(&p, 4, 6);

@@ -433,6 +433,7 @@ static void standard_input(void **state) {
 }
 
 int main(void) {
+  cmocka_set_test_filter(getenv("UNIT_TEST"));
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
   const struct CMUnitTest tests[] = {
       TEST(lines),

@@ -564,6 +564,7 @@ static void a_sink_behind_the_kept_records_is_refused(void **state) {
 }
 
 int main(void) {
+  cmocka_set_test_filter(getenv("UNIT_TEST"));
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
   const struct CMUnitTest tests[] = {
       TEST(one_poll),

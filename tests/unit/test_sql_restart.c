@@ -229,6 +229,7 @@ static void marks_outlive_the_worker(void **state) {
 }
 
 int main(void) {
+  cmocka_set_test_filter(getenv("UNIT_TEST"));
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(killed_at_any_time),         cmocka_unit_test(killed_while_blocked), cmocka_unit_test(killed_inside_an_input),
       cmocka_unit_test(published_but_not_released), cmocka_unit_test(note_of_another_ring), cmocka_unit_test(marks_outlive_the_worker),
