@@ -7,7 +7,7 @@
 # Nothing is asserted about time. Every step is run even when one before it failed.
 set -u
 cd "$(dirname "$0")/.."
-first_row="layers clang_clean format reference units units_asan ring_tsan ring_steps fuzz"
+first_row="layers clang_clean format reference units units_asan units_crash ring_tsan ring_steps fuzz"
 second_row="crash e2e mutants e2e_asan"
 python=${PYTHON:-/usr/bin/python3}
 build=${BUILD:-build}
@@ -49,6 +49,13 @@ reference() {
 }
 units() { make -s -j"$(nproc)" BUILD="$build" unit 2>&1 | grep -vE '^  [A-Z]+ +[^ ]+$'; }
 units_asan() { make -s -j"$(nproc)" BUILD="$build" V=asan unit 2>&1 | grep -vE '^  [A-Z]+ +[^ ]+$'; }
+# The steps of the sinks' commits have names in the crash build only: there a sink dies at each of them.
+units_crash() {
+  for source in tests/unit/test_sink_*.c; do
+    test=$(basename "$source" .c)
+    make_quietly V=crash "$build/crash/tests/unit/$test" && tests/run_units.sh "$build/crash" "$test"
+  done
+}
 ring_tsan() {
   for source in tests/unit/test_ring*.c; do
     test=$(basename "$source" .c)
@@ -76,6 +83,7 @@ run_steps() {
     "$step" >"$tallies/out-$step" 2>&1
     lines=1
     [ "$step" != ring_tsan ] || lines=$(ls tests/unit/test_ring*.c | wc -l)
+    [ "$step" != units_crash ] || lines=$(ls tests/unit/test_sink_*.c | wc -l)
     tally "$step" "$tallies/out-$step" "$lines"
     printf '== %s (%s s)\n' "$step" $(($(date +%s) - began)) | cat - "$tallies/out-$step" # in one piece, whatever the other row prints
     rm -f "$tallies/out-$step"
