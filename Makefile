@@ -3,7 +3,10 @@
 # A machine that has only make and git needs two targets: `make run` and `make test`. Both print and install what is missing first.
 # V chooses the variant (release, debug, asan, tsan, crash); objects of each lie in $(BUILD)/V. `make` leaves the program at ./weir.
 
-MAKEFLAGS += -j$(shell nproc) --no-print-directory
+MAKEFLAGS += --no-print-directory
+ifeq ($(MAKELEVEL),0)
+MAKEFLAGS += -j$(shell nproc)
+endif
 V ?= release
 BUILD ?= build
 O := $(BUILD)/$(V)
