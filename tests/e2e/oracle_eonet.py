@@ -1,6 +1,6 @@
 """What pipelines/eonet.yaml must produce, computed from the answers alone with Python's json and html modules.
 
-Shares no code with weir or the simulator. It follows the issue of the pipeline in words: one row for each (event, geometry), the last of two
+Shares no code with weir or the simulator. It follows the description of the pipeline in words: one row for each (event, geometry), the last of two
 with one (id, observed_at) wins, a geometry without date or off the globe is a dead letter.
 """
 import datetime
