@@ -48,7 +48,7 @@ run_killer() {
   pid=$!
   wait $pid
   code=$?
-  kill -KILL -- -$pid 2>/dev/null # timeout made a group of its own
+  kill -s KILL -- -$pid 2>/dev/null # timeout made a group of its own; dash knows no -KILL in front of --
   return $code
 }
 
@@ -105,6 +105,8 @@ try_mutant() {
     code=$? failure=$(failure_of "$name" "$log") took=$(($(date +%s) - began))
     if [ $code -eq 0 ]; then
       tell "$name" SURVIVED "$(field Rule "$name")"
+    elif [ $code -eq 124 ] || [ $code -eq 137 ]; then
+      tell "$name" UNUSABLE "its killer hangs" "$log"
     elif [ -z "$failure" ]; then
       tell "$name" UNUSABLE "its killer ended with $code, but not by the failure that the patch names" "$log"
     else
