@@ -22,6 +22,7 @@
 #include "proto/record.h"
 #include "workers/common/streams.h"
 #include "workers/common/worker.h"
+#include "workers/sql/stage.h"
 
 enum { RIG_STREAMS = 3, RIG_NODE = 4, RIG_WAIT_S = 60 };
 
@@ -78,7 +79,7 @@ static inline void rig_open(struct rig *r, uint64_t in_capacity, uint64_t out_ca
   r->bell = rig_fd(eventfd(0, EFD_NONBLOCK));
   r->in_bell = rig_fd(eventfd(0, EFD_NONBLOCK));
   r->out_bell = rig_fd(eventfd(0, EFD_NONBLOCK));
-  struct ring_spec spec = {.capacity = out_capacity, .readers = 1, .writer_words = SLOT_COUNTERS + 1, .reader_words = 1};
+  struct ring_spec spec = {.capacity = out_capacity, .readers = 1, .writer_words = STAGE_NOTE_WORDS, .reader_words = 1};
   r->out_fd = rig_fd(ring_create(&spec));
   assert_int_equal(ring_reader_attach(&r->out, r->out_fd, 0, r->bell), 0);
   rig_input_open(r, in_capacity);

@@ -181,6 +181,7 @@ static void note_and_release(struct sink *s, uint64_t upto) {
     own[SINK_NOTE_SUPERSEDED] += s->counted[i].superseded;
     own[SINK_NOTE_DEAD] += s->counted[i].dead;
   }
+  own[SINK_NOTE_ENDED] = s->ended;
   ring_release(&w->input, upto);
   worker_counters_show(w);
 }
@@ -256,44 +257,45 @@ static int sleep_ms(const struct sink *s, uint64_t now) {
 
 // ---- the loop
 
-// A record that is no row: everything before it is made durable first. *ended: it was the end of the run.
-static bool obey(struct sink *s, const struct record_header *h, const struct ring_view *view, bool *ended, struct error *e) {
+// A record that is no row: everything before it is made durable first.
+static bool obey(struct sink *s, const struct record_header *h, const struct ring_view *view, struct error *e) {
   if (!commit(s, e)) return false;
   if (h->kind == RECORD_STREAM && !sink_streams_changed(s, e)) return false;
   CRASH_POINT("sink.before_control_release");
+  s->ended = h->kind == RECORD_END;
   note_and_release(s, view->end);
-  *ended = h->kind == RECORD_END;
+  CRASH_POINT("sink.after_control_release");
   return true;
 }
 
 // Takes what is there until the batch is full. *empty: the ring had no more.
-static bool fill(struct sink *s, bool *empty, bool *ended, struct error *e) {
+static bool fill(struct sink *s, bool *empty, struct error *e) {
   struct ring_view view;
   struct record_header h;
   *empty = false;
-  while (!*ended && !is_full(s)) {
+  while (!s->ended && !is_full(s)) {
     if (!ring_next(&s->w->input, &view)) {
       *empty = true;
       return true;
     }
     enum taken taken = take(s, &view, &h, e);
-    if (taken == TAKEN_BAD || (taken == TAKEN_CONTROL && !obey(s, &h, &view, ended, e))) return false;
+    if (taken == TAKEN_BAD || (taken == TAKEN_CONTROL && !obey(s, &h, &view, e))) return false;
   }
   return true;
 }
 
 static bool run(struct sink *s, struct error *e) {
   struct worker *w = s->w;
-  bool ended = false, empty;
-  while (!ended) {
+  bool empty;
+  while (!s->ended) {
     worker_turn(w);
-    if (!fill(s, &empty, &ended, e)) return false;
+    if (!fill(s, &empty, e)) return false;
     if (w->input.fault != RING_OK) {
       error_set(e, ERROR_FAULT, "ring", "the input ring is damaged: %s", ring_fault_text(w->input.fault));
       return false;
     }
     uint64_t now = clock_monotonic_ns();
-    if (!ended && (is_full(s) || (!s->in_input && due_ns(s) <= now))) {
+    if (!s->ended && (is_full(s) || (!s->in_input && due_ns(s) <= now))) {
       if (!commit(s, e)) return false;
       continue;
     }
@@ -341,6 +343,9 @@ static bool begin(struct sink *s, const struct target_kind *kind, struct error *
     return false;
   }
   worker_counters_load(w, w->input.note);
+  // Killed behind the end of the run: all is durable and counted, and nothing comes any more.
+  s->ended = w->input.note[WORKER_NOTE_OWN + SINK_NOTE_ENDED] != 0;
+  if (s->ended) return true;
   s->batch.end = w->input.head;
   s->state_id = owner_state_id(w->state, e);
   if (!s->state_id) return false;

@@ -21,8 +21,9 @@
 #include "workers/sinks/target.h"
 
 // The reader's note of a sink, behind the counters: how many streams of the register its sums cover, and the sums of their totals. A
-// successor finds the rows that were committed and not yet counted as the difference to the target's totals.
-enum sink_note { SINK_NOTE_STREAMS, SINK_NOTE_ROWS, SINK_NOTE_SUPERSEDED, SINK_NOTE_DEAD, SINK_NOTE_OWN_WORDS };
+// successor finds the rows that were committed and not yet counted as the difference to the target's totals. Last: 1 when the end of the
+// run has been released, behind which nothing comes.
+enum sink_note { SINK_NOTE_STREAMS, SINK_NOTE_ROWS, SINK_NOTE_SUPERSEDED, SINK_NOTE_DEAD, SINK_NOTE_ENDED, SINK_NOTE_OWN_WORDS };
 enum { SINK_NOTE_WORDS = WORKER_NOTE_OWN + SINK_NOTE_OWN_WORDS };
 
 struct sink {
@@ -41,6 +42,7 @@ struct sink {
   uint64_t most_rows, most_bytes, half_ring, wait_ns; // limits of a batch
   uint8_t dead_nodes[UINT16_MAX / 8 + 1];             // whose dead letters are stored here
 
+  bool ended;    // the end of the run has passed
   bool in_input; // between the first and the last part of an input
   bool moves;    // some stream moves
   uint64_t committed_ns, commit_cost_ns, marks_ns, beat_ns;

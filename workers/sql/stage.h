@@ -8,6 +8,8 @@
 #include "workers/common/worker.h"
 #include "workers/sql/engine.h"
 
+// The writer's note, behind the counters: the cursor behind the last input that is done; 1 when the end of the run has been passed on.
+enum stage_note { STAGE_NOTE_CURSOR = WORKER_NOTE_OWN, STAGE_NOTE_ENDED, STAGE_NOTE_WORDS };
 enum { STAGE_BATCH = 512, STAGE_WINDOW = 1000 };
 
 // What the records of the open input have given so far; added to the account when the input is done.

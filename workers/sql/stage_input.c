@@ -88,7 +88,7 @@ static void note_fill(struct stage *s) {
   uint64_t *note = s->w->output.note;
   s->finished = s->view.end;
   worker_counters_note(s->w, note);
-  note[WORKER_NOTE_OWN] = s->finished;
+  note[STAGE_NOTE_CURSOR] = s->finished;
 }
 
 // The open input is complete. One that gave nothing leaves a mark, due at the end of the turn.

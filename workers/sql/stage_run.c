@@ -50,18 +50,20 @@ static bool engine_open(struct stage *s) {
 // Where the predecessor left off: behind the input named by the note of what it published last.
 static bool resume(struct stage *s) {
   struct worker *w = s->w;
-  if (!w->has_input || !w->has_output || w->output.words < WORKER_NOTE_OWN + 1) {
+  if (!w->has_input || !w->has_output || w->output.words < STAGE_NOTE_WORDS) {
     error_set(&s->error, ERROR_FAULT, "ring", "this stage lacks a ring, or room for its note in it");
     return false;
   }
   worker_counters_load(w, w->output.note);
-  uint64_t cursor = w->output.note[WORKER_NOTE_OWN];
+  uint64_t cursor = w->output.note[STAGE_NOTE_CURSOR];
   if (cursor > w->input.head) {
     ring_seek(&w->input, cursor);
     ring_release(&w->input, cursor);
   }
   s->finished = s->covered = w->input.cursor;
-  w->output.note[WORKER_NOTE_OWN] = s->finished;
+  w->output.note[STAGE_NOTE_CURSOR] = s->finished;
+  // Nothing comes behind the end of the run: who waited for it would wait for ever.
+  s->ended = w->output.note[STAGE_NOTE_ENDED] != 0;
   if (w->input.fault == RING_OK) return true;
   error_set(&s->error, ERROR_FAULT, "ring", "the input ring does not fit the output ring's note: %s", ring_fault_text(w->input.fault));
   return false;
@@ -87,6 +89,7 @@ static bool deal_with_held(struct stage *s) {
   }
   // Marks are for what came before.
   if (!stage_marks_write(s) || !stage_pass_on(s)) return false;
+  s->w->output.note[STAGE_NOTE_ENDED] = s->ended;
   stage_done_alone(s);
   return true;
 }
@@ -161,6 +164,7 @@ int sql_stage_run(struct worker *w) {
   int code = WORKER_EXIT_DONE;
   if (engine_open(&s) && resume(&s))
     while (!s.ended && turn(&s)) continue;
+  CRASH_POINT("sql.ended");
   if (error_is_set(&s.error)) code = worker_fail(w, &s.error);
   stage_close(&s);
   return code;
