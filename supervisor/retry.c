@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "proto/buffer.h"
+#include "shm/crash_point.h"
 #include "supervisor/instance.h"
 #include "supervisor/lane.h"
 #include "supervisor/plan_retry.h"
@@ -141,7 +142,10 @@ void retry_reaped(struct lane *lane) {
   struct instance *i = lane->instance;
   if (!lane->chain->retry || !has_ended(lane) || !was_orderly(lane) || i->stop.phase != STOP_RUNNING) return;
   struct retry_run *run = run_find(i, lane->chain->retry);
-  switch (retry_flag_lower(i->folder.folder, lane->chain->retry, run->token)) {
+  CRASH_POINT("retry.before_lower");
+  enum retry_flag_state state = retry_flag_lower(i->folder.folder, lane->chain->retry, run->token);
+  CRASH_POINT("retry.after_lower");
+  switch (state) {
   case RETRY_FLAG_LOWERED: say_retry(lane, LOG_LEVEL_INFO, "all marked dead letters have been sent again", NULL); break;
   case RETRY_FLAG_NEWER: run_again(i, run); break;
   case RETRY_FLAG_BUSY: say_retry(lane, LOG_LEVEL_INFO, "dead letters are being marked", "waiting to be asked"); break;
