@@ -236,6 +236,53 @@ static void fenced_from_the_first_moment(const char *target) {
   test_folder_remove(elsewhere);
 }
 
+// The stored position was put elsewhere under the sink's hands, epoch and owner as they were: a restored database, an operator. What comes
+// next does not fit behind it.
+static void does_not_write_behind_another_position(struct rig *r, const char *target, void (*set_back)(void *), void *where) {
+  uint32_t s;
+  rig_open(r, folder);
+  rig_start(r, "table", target);
+  assert_int_equal(stream_begin(r, "", &s), 0);
+  send_rows(r, s, 1, 3);
+  stream_until(r, s, 3);
+  set_back(where);
+  send_rows(r, s, 4, 5);
+  send_end(r);
+  assert_int_equal(rig_finish(r), WORKER_EXIT_REWIND);
+  rig_close(r);
+}
+
+static void set_back_sqlite(void *where) {
+  (void)where;
+  change("UPDATE weir_positions SET position = 1");
+}
+
+static void set_back_postgres(void *server) {
+  pg_do(server, "UPDATE weir_positions SET position = 1");
+}
+
+static void does_not_write_behind_another_position_sqlite(void **state) {
+  (void)state;
+  struct rig r;
+  does_not_write_behind_another_position(&r, settings, set_back_sqlite, NULL);
+  expect_sqlite(path, "SELECT count(*), (SELECT position FROM weir_positions) FROM t", "3|1");
+}
+
+// On a server and in a database where commits do not wait for the disk by themselves.
+static void postgres_keeps_what_it_has_said(void **state) {
+  (void)state;
+  struct rig r;
+  struct pg_server server;
+  pg_open(&server);
+  pg_do(&server, "ALTER DATABASE postgres SET synchronous_commit = off");
+  pg_do(&server, "CREATE TABLE t (id bigint, how text DEFAULT current_setting('synchronous_commit'))");
+  char *target = memory_print("{\"url\":\"%s\",\"table\":\"t\"}", server.url);
+  does_not_write_behind_another_position(&r, target, set_back_postgres, &server);
+  expect_pg(&server, "SELECT count(*), min(how), max(how), (SELECT position FROM weir_positions) FROM t", "3|on|on|1");
+  pg_close(&server);
+  free(target);
+}
+
 static void fenced_from_the_first_moment_sqlite(void **state) {
   (void)state;
   fenced_from_the_first_moment(settings);
@@ -261,7 +308,8 @@ int main(int argc, char **argv) {
       TEST(other_settings_of_the_source_stop_it),  TEST(another_identity_stops_it),
       TEST(a_target_that_went_back_rewinds),       TEST(a_living_owner_is_waited_for),
       TEST(a_full_store_of_letters_pushes_back),   TEST(fenced_from_the_first_moment_sqlite),
-      TEST(fenced_from_the_first_moment_postgres),
+      TEST(fenced_from_the_first_moment_postgres), TEST(does_not_write_behind_another_position_sqlite),
+      TEST(postgres_keeps_what_it_has_said),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
