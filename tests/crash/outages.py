@@ -37,8 +37,8 @@ def contents(target):
 
 
 def expect_choices(route, before):
-    """A start that must refuse: exit 1, the choices by name, nothing changed."""
-    result = route.once()
+    """A start that must refuse: exit 1, the choices by name, nothing changed. It need not wait until the owner has been silent for long."""
+    result = route.once(None, "--take-over")
     if result.code != 1 or "weir positions" not in result.err:
         raise Failure("weir should have refused and named `weir positions`: %r" % result)
     if contents(route.target) != before:
@@ -278,7 +278,8 @@ def state_lost(route, dice, times):
     once_and_audit(route)
     shutil.rmtree(route.state)
     route.feed(100)
-    once_and_audit(route)
+    route.finish(route.once(None, "--take-over"))
+    route.audit()
 
 
 @scenario("http-sqlite", "http-postgres")
