@@ -177,6 +177,15 @@ struct lane *lane_add(struct instance *i, const struct plan_chain *chain, struct
   return NULL;
 }
 
+void lane_rest(struct lane *lane) {
+  for (size_t s = 0; s < lane->seat_count; s++) {
+    fd_close(&lane->seats[s].ring);
+    fd_close(&lane->seats[s].feedback);
+  }
+  fd_close(&lane->streams);
+  fd_close(&lane->source_words);
+}
+
 static void fd_swap(int *one, int *other) {
   int fd = *one;
   *one = *other;

@@ -68,7 +68,9 @@ bool lanes_open(struct instance *i, struct error *e);
 void lanes_close(struct instance *i);
 // One more lane while the instance runs, for a chain of a retry. NULL: e. There is room for every chain that the plan has room for.
 struct lane *lane_add(struct instance *i, const struct plan_chain *chain, struct error *e);
-// All seats of the lane have ended: it gets new memory, to be started once more. What it has counted is kept. False: as it was.
+// All seats of the lane have ended: its rings are given back, what it has counted stays.
+void lane_rest(struct lane *lane);
+// The same state: it gets new memory, to be started once more. What it has counted is kept. False: as it was.
 bool lane_renew(struct lane *lane, struct error *e);
 // Starts every seat of the lane.
 void lane_start(struct lane *lane);

@@ -146,7 +146,10 @@ void retry_reaped(struct lane *lane) {
   enum retry_flag_state state = retry_flag_lower(i->folder.folder, lane->chain->retry, run->token);
   CRASH_POINT("retry.after_lower");
   switch (state) {
-  case RETRY_FLAG_LOWERED: say_retry(lane, LOG_LEVEL_INFO, "all marked dead letters have been sent again", NULL); break;
+  case RETRY_FLAG_LOWERED:
+    say_retry(lane, LOG_LEVEL_INFO, "all marked dead letters have been sent again", NULL);
+    lane_rest(lane);
+    break;
   case RETRY_FLAG_NEWER: run_again(i, run); break;
   case RETRY_FLAG_BUSY: say_retry(lane, LOG_LEVEL_INFO, "dead letters are being marked", "waiting to be asked"); break;
   }
