@@ -174,21 +174,27 @@ static size_t add_moves(struct buffer *sql, const struct target_streams *streams
   return count;
 }
 
-// After the fence did not hold: who has the rows now.
+static bool is_held(const struct target_stream *s) {
+  return s->found && !s->lost && !s->finished;
+}
+
+// A fence did not hold: who has the rows now. All streams that this sink still holds are looked at.
 static bool see_why(struct postgres *p, const char *table, const struct target_setup *setup, struct target_streams *streams,
                     struct error *e) {
+  size_t lost = 0;
   for (size_t i = 0; i < streams->count; i++) {
     struct target_stream *s = &streams->at[i];
-    if (!s->moves) continue;
+    if (!is_held(s)) continue;
     char *row = number(s->row);
     struct postgres_param param = {.bytes = row};
     struct postgres_result *r = call(p, "SELECT epoch, owner FROM %s WHERE id = $1", table, &param, 1, e);
     free(row);
     if (!r) return false;
     s->lost = postgres_rows(r) > 0 && (uint64_t)postgres_int(r, 0, 0) != s->epoch && strcmp(postgres_text(r, 0, 1), setup->owner) != 0;
+    lost += s->lost;
     postgres_result_free(r);
   }
-  return target_fenced(streams, e);
+  return target_fenced(lost, e);
 }
 
 bool postgres_positions_move(struct postgres *p, const char *table, const struct target_setup *setup, struct target_streams *streams,
@@ -224,19 +230,21 @@ bool postgres_positions_totals(struct postgres *p, const char *table, const stru
   return ok;
 }
 
-bool postgres_positions_beat(struct postgres *p, const char *table, const struct target_streams *streams, struct error *e) {
+bool postgres_positions_beat(struct postgres *p, const char *table, const struct target_setup *setup, struct target_streams *streams,
+                             struct error *e) {
   struct buffer sql = {0};
   size_t count = 0;
-  buffer_print(&sql, "UPDATE %s AS w SET seen = clock_timestamp() FROM (VALUES ", table);
+  buffer_print(&sql, "WITH u AS (UPDATE %s AS w SET seen = clock_timestamp() FROM (VALUES ", table);
   for (size_t i = 0; i < streams->count; i++) {
     const struct target_stream *s = &streams->at[i];
-    if (!s->found || s->lost || s->finished) continue;
-    buffer_print(&sql, "%s(%" PRId64 "::bigint, %" PRIu64 "::bigint)", count++ ? ", " : "", s->row, s->epoch);
+    if (is_held(s)) buffer_print(&sql, "%s(%" PRId64 "::bigint, %" PRIu64 "::bigint)", count++ ? ", " : "", s->row, s->epoch);
   }
-  buffer_text(&sql, ") AS n (id, epoch) WHERE w.id = n.id AND w.epoch = n.epoch");
-  bool ok = count == 0 || postgres_exec(p, buffer_cstring(&sql), e);
+  buffer_text(&sql, ") AS n (id, epoch) WHERE w.id = n.id AND w.epoch = n.epoch RETURNING 1) SELECT count(*) FROM u");
+  struct postgres_result *r = count > 0 ? postgres_query(p, buffer_cstring(&sql), e) : NULL;
+  bool good = count == 0 || r, all = !r || (size_t)postgres_int(r, 0, 0) == count;
+  postgres_result_free(r);
   buffer_free(&sql);
-  return ok;
+  return good && (all || see_why(p, table, setup, streams, e));
 }
 
 // ---- all streams of a sink

@@ -23,6 +23,8 @@ bool postgres_positions_move(struct postgres *p, const char *table, const struct
                              struct error *e);
 // Later in the transaction: writes `next` again after target_count found other numbers.
 bool postgres_positions_totals(struct postgres *p, const char *table, const struct target_streams *streams, struct error *e);
-bool postgres_positions_beat(struct postgres *p, const char *table, const struct target_streams *streams, struct error *e);
+// Renews `seen` of all streams that are held. Errors as postgres_positions_move: an idle owner learns here that it is none any more.
+bool postgres_positions_beat(struct postgres *p, const char *table, const struct target_setup *setup, struct target_streams *streams,
+                             struct error *e);
 bool postgres_positions_rows(struct postgres *p, const char *table, const struct target_setup *setup, uint64_t *rows, struct error *e);
 bool postgres_positions_forget(struct postgres *p, const char *table, const struct target_setup *setup, struct error *e);

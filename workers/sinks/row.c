@@ -21,10 +21,15 @@ static void row_reserve(struct row *r, size_t columns) {
   r->room = columns;
 }
 
+static void ignore(void *context, const char *name, uint32_t length, const uint8_t *at, const uint8_t *end) {
+  (void)at, (void)end;
+  table_ignore(context, name, length);
+}
+
 bool row_read(struct row *r, struct table *t, const struct batch_row *record, const struct column **column, struct error *e) {
   *column = NULL;
   row_reserve(r, t->count);
-  if (!table_map(t, record->body, record->end, r->fields, NULL, NULL)) {
+  if (!table_map(t, record->body, record->end, r->fields, ignore, t)) {
     error_set(e, ERROR_DATA, "msgpack", "the record is not a map of names to values");
     return false;
   }

@@ -124,10 +124,13 @@ static bool all_lost(const struct sink *s) {
 }
 
 static void tell_lost(const struct sink *s) {
-  for (size_t i = 0; i < s->streams.count; i++)
-    if (s->streams.at[i].lost && s->streams.at[i].moves)
-      log_say(LOG_LEVEL_WARN, "source %s, partition \"%s\" belongs to another instance now: its records are dropped here",
-              s->infos[i].source, s->infos[i].partition);
+  for (size_t i = 0; i < s->streams.count; i++) {
+    struct target_stream *stream = &s->streams.at[i];
+    if (!stream->lost || stream->lost_told) continue;
+    stream->lost_told = true;
+    log_say(LOG_LEVEL_WARN, "source %s, partition \"%s\" belongs to another instance now: its records are dropped here", s->infos[i].source,
+            s->infos[i].partition);
+  }
 }
 
 // Waits out what may pass and takes the streams over again. At the start a missing table or privilege ends the run; in the middle of it
@@ -244,8 +247,7 @@ static bool beat(struct sink *s, uint64_t now, struct error *e) {
   if (!kind->beat || now < s->beat_ns + TARGET_BEAT_SECONDS * second_ns) return true;
   s->beat_ns = now;
   worker_busy_until(s->w, COMMIT_SECONDS, NULL);
-  if (kind->beat(s->target, &s->streams, e)) return true;
-  return endure(s, e);
+  return kind->beat(s->target, &s->streams, e) || get_over(s, e);
 }
 
 static int sleep_ms(const struct sink *s, uint64_t now) {

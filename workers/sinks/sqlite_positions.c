@@ -215,7 +215,7 @@ static bool see_why(struct sqlite *db, const struct target_setup *setup, struct 
 bool sqlite_positions_move(struct sqlite *db, const struct target_setup *setup, struct target_streams *streams, struct error *e) {
   char now[CLOCK_TEXT];
   clock_print(clock_micros(), now);
-  size_t refused = 0;
+  size_t refused = 0, lost = 0;
   for (size_t i = 0; i < streams->count; i++) {
     struct target_stream *s = &streams->at[i];
     bool held;
@@ -224,8 +224,9 @@ bool sqlite_positions_move(struct sqlite *db, const struct target_setup *setup, 
     if (held) continue;
     refused++;
     if (!see_why(db, setup, s, e)) return false;
+    lost += s->lost;
   }
-  return refused == 0 || target_fenced(streams, e);
+  return refused == 0 || target_fenced(lost, e);
 }
 
 bool sqlite_positions_totals(struct sqlite *db, const struct target_streams *streams, struct error *e) {

@@ -235,7 +235,7 @@ bool table_map(struct table *t, const uint8_t *body, const uint8_t *end, struct 
   return body == end;
 }
 
-void table_ignore(struct table *t, const char *table, const char *name, uint32_t length) {
+void table_ignore(struct table *t, const char *name, uint32_t length) {
   t->ignored++;
   for (size_t i = 0; i < t->told_count; i++)
     if (strlen(t->told[i]) == strnlen(name, length) && strncmp(t->told[i], name, length) == 0) return;
@@ -245,6 +245,16 @@ void table_ignore(struct table *t, const char *table, const char *name, uint32_t
   struct log_line line;
   log_begin(&line, LOG_LEVEL_WARN, "field has no column, it is ignored; `evolve: add` would add one");
   log_text_n(&line, "field", name, length);
-  log_text(&line, "table", table);
+  log_text(&line, "table", t->label);
+  log_end(&line);
+}
+
+void table_tell_ignored(const struct table *t) {
+  if (t->ignored == 0) return;
+  struct log_line line;
+  log_begin(&line, LOG_LEVEL_INFO, "fields without a column were ignored");
+  log_uint(&line, "count", t->ignored);
+  log_uint(&line, "names", t->told_count);
+  log_text(&line, "table", t->label);
   log_end(&line);
 }

@@ -50,6 +50,7 @@ struct column {
 enum { TABLE_NO_COLUMN = -1, TABLE_TOLD_MAX = 256 };
 
 struct table {
+  const char *label; // the table's name for log lines; not owned
   struct column *columns;
   size_t count, room;
   int32_t *slots; // open-addressed hash of the names: column + 1, 0 empty
@@ -88,5 +89,7 @@ typedef void table_unknown(void *context, const char *name, uint32_t length, con
 // Fills fields[0..t->count), the last of repeated names wins; marks the columns it meets as used. `unknown` may be NULL: such fields are
 // skipped. False: the body is not a map of texts to values.
 bool table_map(struct table *t, const uint8_t *body, const uint8_t *end, struct row_field *fields, table_unknown *unknown, void *context);
-// Counts a field that no column takes, and logs its name the first time. `table` names the target in the log line.
-void table_ignore(struct table *t, const char *table, const char *name, uint32_t length);
+// Counts a field that no column takes, and logs its name the first time.
+void table_ignore(struct table *t, const char *name, uint32_t length);
+// Logs how many there were, when there were any.
+void table_tell_ignored(const struct table *t);

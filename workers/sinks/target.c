@@ -27,9 +27,7 @@ void target_count(const struct batch *b, struct target_streams *streams) {
   }
 }
 
-bool target_fenced(const struct target_streams *streams, struct error *e) {
-  size_t lost = 0;
-  for (size_t i = 0; i < streams->count; i++) lost += streams->at[i].moves && streams->at[i].lost;
+bool target_fenced(size_t lost, struct error *e) {
   if (lost > 0)
     error_set(e, ERROR_FENCED, "fenced", "%zu of this sink's streams belong to another instance now", lost);
   else
@@ -52,7 +50,7 @@ static void set_choices(const struct target_setup *setup, const struct stream *s
   error_set(e, ERROR_OPERATOR, "identity",
             "sink %s holds position %" PRIu64 " of source %s, partition \"%s\", but %s. Nothing was changed. Choices: bring back what was "
             "there (state folder, file, settings); or `weir positions set %s --source %s --partition '%s' --to earliest` (everything "
-            "again), `--to latest` (only what comes from now on), `--to %" PRIu64 "` (go on there, you know that it fits)",
+            "again), `--to latest` (what its journal does not hold yet), `--to %" PRIu64 "` (go on there, you know that it fits)",
             setup->sink, at, s->source, s->partition, what, setup->sink, s->source, s->partition, at);
 }
 

@@ -26,12 +26,13 @@ struct target_totals {
 
 // One stream as the target has it. Owned by the core.
 struct target_stream {
-  // said by the core
+  // the core's
+  bool lost_told; // in the log
   const struct stream *stream;
   const struct target_stream *before; // the stream that this one follows under the same partition name; NULL: none
   // answered by attach and start, moved on by commit
   bool found;    // the target has a position for it
-  bool lost;     // another instance has taken it over: commit says so, its rows must be dropped
+  bool lost;     // another instance has taken it over: commit or beat says so, its rows must be dropped
   bool finished; // the target's row belongs to a later stream of the same partition
   int64_t row;   // the target's own number of the row, 0: none
   uint64_t epoch, position, start, witness;
@@ -83,7 +84,7 @@ struct target_kind {
   // One transaction: proves the fence of every stream that moves, writes LIVE rows, letters, positions. On success positions and totals of
   // `streams` are what is durable now. ERROR_FENCED: `lost` is set on those that are. ERROR_REWIND: a position was changed under us.
   bool (*commit)(struct target *t, struct batch *b, struct target_streams *streams, struct error *e);
-  // Shows that the owner is alive. NULL: the target needs no sign.
+  // Shows that the owner is alive, and that it still is the owner (errors as for commit). NULL: the target needs no sign.
   bool (*beat)(struct target *t, struct target_streams *streams, struct error *e);
   void (*free)(struct target *t);
 };
@@ -100,8 +101,8 @@ enum { TARGET_OWNER_SILENT_SECONDS = 10, TARGET_LOCK_SECONDS = 5, TARGET_BEAT_SE
 
 // Sets `next` of every stream from its totals and the rows of the batch as they are marked now.
 void target_count(const struct batch *b, struct target_streams *streams);
-// The error of a commit whose fence did not hold, by the streams' `lost`: ERROR_FENCED, or ERROR_REWIND when none is. Returns false.
-bool target_fenced(const struct target_streams *streams, struct error *e);
+// The error of a fence that did not hold: ERROR_FENCED when streams were lost by it, else ERROR_REWIND. Returns false.
+bool target_fenced(size_t lost, struct error *e);
 // Takes over what a commit has made durable: positions, witnesses, totals.
 void target_moved(struct target_streams *streams);
 

@@ -44,6 +44,7 @@ static struct target *target_make(const struct target_setup *setup, struct error
   struct postgres_target *t = memory_get(sizeof *t);
   t->base = (struct target){.kind = &target_postgres, .setup = *setup};
   table_settings_read(&t->settings, setup->settings);
+  t->table.label = t->settings.table;
   postgres_names_make(&t->names, t->settings.table);
   t->application = memory_print("weir %s/%s", setup->pipeline, setup->sink);
   t->connect_ms = (uint64_t)job_int(setup->settings, "connect_timeout", 10000);
@@ -61,6 +62,7 @@ static void target_close(struct target *base) {
 static void target_free(struct target *base) {
   struct postgres_target *t = own(base);
   target_close(base);
+  table_tell_ignored(&t->table);
   table_settings_free(&t->settings);
   postgres_names_free(&t->names);
   table_free(&t->table);
@@ -329,7 +331,7 @@ static bool target_commit(struct target *base, struct batch *b, struct target_st
 
 static bool target_beat(struct target *base, struct target_streams *streams, struct error *e) {
   struct postgres_target *t = own(base);
-  if (postgres_positions_beat(t->p, t->names.positions, streams, e)) return true;
+  if (postgres_positions_beat(t->p, t->names.positions, &base->setup, streams, e)) return true;
   if (!postgres_is_sound(t->p)) target_close(base);
   return false;
 }

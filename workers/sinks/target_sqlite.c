@@ -47,6 +47,7 @@ static struct target *target_make(const struct target_setup *setup, struct error
   struct sqlite_target *t = memory_get(sizeof *t);
   t->base = (struct target){.kind = &target_sqlite, .setup = *setup};
   table_settings_read(&t->settings, setup->settings);
+  t->table.label = t->settings.table;
   t->path = url_sqlite_path(t->settings.url);
   return &t->base;
 }
@@ -60,8 +61,9 @@ static void target_close(struct target *base) {
 static void target_free(struct target *base) {
   struct sqlite_target *t = own(base);
   target_close(base);
-  table_settings_free(&t->settings);
+  table_tell_ignored(&t->table);
   table_free(&t->table);
+  table_settings_free(&t->settings);
   row_free(&t->row);
   keys_free(&t->keys);
   free(t->path);

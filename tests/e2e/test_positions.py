@@ -1,0 +1,157 @@
+"""`weir positions show|set|rename`: what is stored, what a change would repeat or skip, and that it does just that."""
+import json
+
+import pytest
+
+from support.targets import SqliteTarget, count
+from support.waiting import eventually
+
+FILE_PIPELINE = """
+pipeline: %(pipeline)s
+sources:
+  %(source)s: {type: file, path: in.ndjson, follow: %(follow)s, poll: 20ms}
+sinks:
+  out: {from: %(source)s, type: table, url: "%(url)s", table: t, columns: {id: bigint}}
+"""
+HTTP_PIPELINE = """
+pipeline: polled
+sources:
+  src: {type: http, url: "%(api)s", every: 1h, records: items, key: id, emit: changed}
+sinks:
+  out: {from: src, type: table, url: "%(url)s", table: t, mode: upsert, key: id, columns: {id: bigint, v: bigint}}
+"""
+
+
+def feed(tmp_path, first, last):
+    with open(tmp_path / "in.ndjson", "a") as file:
+        for n in range(first, last + 1):
+            file.write('{"id": %4d}\n' % n)  # each line has 13 bytes: positions are easy to name
+
+
+BYTES = len('{"id": %4d}\n' % 1)
+
+
+@pytest.fixture
+def write(pipeline, target):
+    def run(source="lines", name="p", follow=False):
+        return pipeline(FILE_PIPELINE % {"pipeline": name, "source": source, "url": target.url, "follow": str(follow).lower()})
+    return run
+
+
+def once(weir, file):
+    done = weir("run", file, "--once", "--state", "state")
+    assert done.code == 0, done
+
+
+def shown(weir, file, *more):
+    done = weir("positions", "show", file, "--state", "state", "--json", *more)
+    assert done.code == 0, done
+    return done.json
+
+
+def test_show(weir, write, target, tmp_path):
+    file = write()
+    assert shown(weir, file) == []
+    feed(tmp_path, 1, 10)
+    once(weir, file)
+    position, = shown(weir, file)
+    assert position["sink"] == "out" and position["source"] == "lines" and position["position"] == 10 * BYTES and position["rows"] == 10
+    assert shown(weir, file, "--source", "other") == []
+    assert "at %d" % (10 * BYTES) in weir("positions", "show", file, "--state", "state").out
+
+
+def test_set_repeats_what_it_said(weir, write, target, tmp_path):
+    file = write()
+    feed(tmp_path, 1, 10)
+    once(weir, file)
+    dry = weir("positions", "set", file, "out", "--to", 7 * BYTES, "--dry-run", "--state", "state")
+    assert dry.code == 0 and "repeated" in dry.out and shown(weir, file)[0]["position"] == 10 * BYTES, dry
+    unsure = weir("positions", "set", file, "out", "--to", 7 * BYTES, "--state", "state")
+    assert unsure.code == 1 and "--yes" in unsure.err and shown(weir, file)[0]["position"] == 10 * BYTES
+    assert weir("positions", "set", file, "out", "--to", 7 * BYTES, "--yes", "--state", "state").code == 0
+    once(weir, file)
+    assert sorted(row[0] for row in target.query("SELECT id FROM t")) == [1, 2, 3, 4, 5, 6, 7, 8, 8, 9, 9, 10, 10]
+
+
+def test_set_skips_and_forgets(weir, write, target, tmp_path):
+    file = write()
+    feed(tmp_path, 1, 5)
+    once(weir, file)
+    feed(tmp_path, 6, 10)
+    assert weir("positions", "set", file, "out", "--to", 8 * BYTES, "--yes", "--state", "state").code == 0
+    once(weir, file)
+    assert sorted(row[0] for row in target.query("SELECT id FROM t")) == [1, 2, 3, 4, 5, 9, 10]
+    assert weir("positions", "set", file, "out", "--to", "forget", "--yes", "--state", "state").code == 0
+    assert shown(weir, file)[0]["position"] is None
+    once(weir, file)
+    assert count(target, "t") == 17
+
+
+def test_set_under_a_running_instance(weir, start, write, target, tmp_path):
+    file = write(follow=True)
+    feed(tmp_path, 1, 5)
+    running = start(file, "--state", "state")
+    eventually("5 rows", lambda: count(target, "t") == 5)
+    assert weir("positions", "set", file, "out", "--to", 0, "--yes", "--state", "state").code == 0
+    feed(tmp_path, 6, 6)
+    eventually("everything again", lambda: count(target, "t") == 11)
+    assert running.stop().code == 0
+    assert sorted(row[0] for row in target.query("SELECT id FROM t")) == [1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6]
+
+
+def test_rename_pipeline_and_source(weir, write, target, tmp_path):
+    feed(tmp_path, 1, 5)
+    once(weir, write())
+    file = write(source="renamed", name="q")
+    assert shown(weir, file) == []
+    dry = weir("positions", "rename", file, "out", "--pipeline", "p", "--source", "lines=renamed", "--dry-run", "--state", "state")
+    assert dry.code == 0 and shown(weir, file) == []
+    done = weir("positions", "rename", file, "out", "--pipeline", "p", "--source", "lines=renamed", "--yes", "--state", "state")
+    assert done.code == 0, done
+    position, = shown(weir, file)
+    assert (position["source"], position["edge"]) == ("renamed", "renamed")
+    feed(tmp_path, 6, 6)
+    once(weir, file)
+    assert sorted(row[0] for row in target.query("SELECT id FROM t")) == [1, 2, 3, 4, 5, 6]
+    again = weir("positions", "rename", file, "out", "--pipeline", "p", "--source", "lines=renamed", "--yes", "--state", "state")
+    assert again.code == 1 and "already" in again.err
+
+
+def answer(*records):
+    return json.dumps({"items": [{"id": i, "v": v} for i, v in records]}).encode()
+
+
+def test_a_journal_counts_what_is_repeated(weir, pipeline, site, target, tmp_path):
+    file = pipeline(HTTP_PIPELINE % {"api": site.url("/x"), "url": target.url})
+    site.pages["/x"] = answer((1, 1), (2, 2), (3, 3))
+    once(weir, file)
+    site.pages["/x"] = answer((1, 1), (2, 20), (3, 3))
+    once(weir, file)
+    dry = weir("positions", "set", file, "out", "--to", "earliest", "--dry-run", "--state", "state")
+    assert dry.code == 0 and "records of the journal, which came from" in dry.out and "repeated" in dry.out, dry
+    latest = weir("positions", "set", file, "out", "--to", "latest", "--dry-run", "--state", "state")
+    assert latest.code == 0 and "to 4" in latest.out and "nothing is repeated or skipped" in latest.out, latest
+
+
+@pytest.mark.parametrize("to", ["earliest", "latest", "forget"])
+def test_a_lost_state_folder_is_answered(weir, pipeline, site, sqlite_target, tmp_path, to):
+    target = sqlite_target
+    file = pipeline(HTTP_PIPELINE % {"api": site.url("/x"), "url": target.url})
+    site.pages["/x"] = answer((1, 1), (2, 2))
+    once(weir, file)
+    site.pages["/x"] = answer((1, 1), (2, 2), (3, 3))
+    refused = weir("run", file, "--once", "--state", "fresh")
+    assert refused.code == 1 and "weir positions set out --source src" in refused.err, refused
+    assert weir("positions", "set", file, "out", "--to", to, "--yes", "--state", "fresh").code == 0
+    done = weir("run", file, "--once", "--state", "fresh")
+    assert done.code == 0, done
+    # The new journal is empty: its first poll brings the present state, and the upsert makes one row of each.
+    assert sorted(target.query("SELECT id, v FROM t")) == [(1, 1), (2, 2), (3, 3)]
+
+
+@pytest.mark.parametrize("words, part", [(["jump"], "none of show"), (["set"], "which sink"), (["set", "out"], "where to"),
+                                         (["set", "out", "--to", "-5"], "--to is a position"), (["set", "no", "--to", "1"], "no sink"),
+                                         (["rename", "out"], "what?"), (["rename", "out", "--source", "a"], "OLD=NEW")])
+def test_mistakes_on_the_command_line(weir, write, words, part):
+    done = weir("positions", words[0], write(), *words[1:], "--state", "state")
+    assert done.code == 2 and part in done.err, done
