@@ -141,7 +141,7 @@ def test_a_lost_state_folder_is_answered(weir, pipeline, site, sqlite_target, tm
     once(weir, file)
     site.pages["/x"] = answer((1, 1), (2, 2), (3, 3))
     refused = weir("run", file, "--once", "--state", "fresh")
-    assert refused.code == 1 and "weir positions set out --source src" in refused.err, refused
+    assert refused.code == 1 and "weir positions set FILE out --source src" in refused.err, refused
     assert weir("positions", "set", file, "out", "--to", to, "--yes", "--state", "fresh").code == 0
     done = weir("run", file, "--once", "--state", "fresh")
     assert done.code == 0, done

@@ -466,7 +466,7 @@ static void test_another_identity_stops(void **state) {
   rig_start(&x.r, "table", x.settings);
   stream_announce(&x.r, "", "id-other", -1);
   finish(&x, WORKER_EXIT_OPERATOR);
-  expect_error(&x.r, "weir positions set out --source input");
+  expect_error(&x.r, "weir positions set FILE out --source input");
   db_expect("SELECT count(*) FROM t", "5");
   db_expect("SELECT identity, position FROM weir_positions", "id-1|5");
   scene_close(&x);
@@ -629,7 +629,7 @@ static void test_emptied_append_asks(void **state) {
   scene_again(&x);
   rig_start(&x.r, "table", x.settings);
   finish(&x, WORKER_EXIT_OPERATOR);
-  expect_error(&x.r, "weir positions set out --to earliest");
+  expect_error(&x.r, "weir positions set FILE out --to earliest");
   free(x.settings);
   x.settings = settings_of(ID_AND_NAME ",\"emptied\":\"go_on\"");
   scene_again(&x);

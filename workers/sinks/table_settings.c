@@ -31,7 +31,7 @@ void table_settings_free(struct table_settings *s) {
 void table_emptied(const char *table, const char *sink, uint64_t rows, struct error *e) {
   error_set(e, ERROR_OPERATOR, "emptied",
             "table %s is empty, but %" PRIu64
-            " rows were stored in it. Nothing was changed. Choices: `weir positions set %s --to earliest` "
+            " rows were stored in it. Nothing was changed. Choices: `weir positions set FILE %s --to earliest` "
             "(fill it again with all that the source still has), or `emptied: go_on` in the sink (its rows are taken out on purpose)",
             table, rows, sink);
 }

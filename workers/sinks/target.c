@@ -49,7 +49,7 @@ void target_moved(struct target_streams *streams) {
 static void set_choices(const struct target_setup *setup, const struct stream *s, const char *what, uint64_t at, struct error *e) {
   error_set(e, ERROR_OPERATOR, "identity",
             "sink %s holds position %" PRIu64 " of source %s, partition \"%s\", but %s. Nothing was changed. Choices: bring back what was "
-            "there (state folder, file, settings); or `weir positions set %s --source %s --partition '%s' --to earliest` (everything "
+            "there (state folder, file, settings); or `weir positions set FILE %s --source %s --partition '%s' --to earliest` (everything "
             "again), `--to latest` (what its journal does not hold yet), `--to %" PRIu64 "` (go on there, you know that it fits)",
             setup->sink, at, s->source, s->partition, what, setup->sink, s->source, s->partition, at);
 }

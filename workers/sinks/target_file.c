@@ -146,7 +146,7 @@ static bool judge_shorter(struct file_target *t, uint64_t size, struct error *e)
     error_set(e, ERROR_OPERATOR, "file-shorter",
               "%s has %" PRIu64 " bytes, but %" PRIu64
               " were committed. Nothing was changed. Choices: bring the file back; or move all files of "
-              "the sink away and `weir positions set %s --to earliest` (they are filled again with all that the source still has)",
+              "the sink away and `weir positions set FILE %s --to earliest` (they are filled again with all that the source still has)",
               t->path, size, t->length, t->base.setup.sink);
     return false;
   }

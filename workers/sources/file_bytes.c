@@ -80,7 +80,7 @@ bool file_read_at(const struct file *file, void *to, size_t length, uint64_t off
 void file_choices(const struct file_source *f, const struct file *file, const char *found, struct error *e) {
   error_set(
       e, ERROR_OPERATOR, "position",
-      "%s. Nothing was read or skipped. Choices: put the old file back; or `weir positions set SINK --source %s --partition '%s' --to "
+      "%s. Nothing was read or skipped. Choices: put the old file back; or `weir positions set FILE SINK --source %s --partition '%s' --to "
       "earliest` (what is in the file now is delivered from its beginning), `--to latest` (what is in it now is skipped)",
       found, f->w->source, file->path);
 }

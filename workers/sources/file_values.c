@@ -106,11 +106,10 @@ bool file_value_input(struct file_source *f, const struct source_input *input, c
 }
 
 static bool broken(const struct file_source *f, const struct file *file, const char *what, struct error *e) {
-  error_set(
-      e, ERROR_OPERATOR, "msgpack",
-      "\"%s\": %s at byte %llu; nothing behind it can be told apart. Repair the file, or skip to a later byte with `weir positions set` "
-      "(source %s)",
-      file->path, what, (unsigned long long)file->at, f->w->source);
+  error_set(e, ERROR_OPERATOR, "msgpack",
+            "\"%s\": %s at byte %llu; nothing behind it can be told apart. Repair the file, or skip to a later byte with "
+            "`weir positions set FILE` (source %s)",
+            file->path, what, (unsigned long long)file->at, f->w->source);
   return false;
 }
 

@@ -42,21 +42,23 @@ static bool position_check(void *owner, uint64_t stream, uint64_t position, uint
   const struct journal_totals *totals = journal_totals(h->journal);
   (void)stream, (void)witness;
   if (position >= totals->next) {
-    error_set(e, ERROR_OPERATOR, "position",
-              "a sink has position %llu, but the journal \"%s\" has only given out positions up to %llu: an older copy of it was put back. "
-              "Nothing was sent or skipped. Choices: put the newer journal back; or `weir positions set SINK --source %s --partition '%s' "
-              "--to %llu` (what is polled from now on is delivered), or to a lower one (delivered again from there)",
-              (unsigned long long)position, h->journal_path, (unsigned long long)(totals->next - 1), h->w->source, HTTP_PARTITION,
-              (unsigned long long)(totals->next - 1));
+    error_set(
+        e, ERROR_OPERATOR, "position",
+        "a sink has position %llu, but the journal \"%s\" has only given out positions up to %llu: an older copy of it was put back. "
+        "Nothing was sent or skipped. Choices: put the newer journal back; or `weir positions set FILE SINK --source %s --partition '%s' "
+        "--to %llu` (what is polled from now on is delivered), or to a lower one (delivered again from there)",
+        (unsigned long long)position, h->journal_path, (unsigned long long)(totals->next - 1), h->w->source, HTTP_PARTITION,
+        (unsigned long long)(totals->next - 1));
     return false;
   }
   if (h->key || position >= totals->trimmed) return true;
-  error_set(e, ERROR_OPERATOR, "position",
-            "a sink has position %llu, but the journal \"%s\" holds only what is behind position %llu (setting keep). Nothing was sent or "
-            "skipped. Choices: put an older copy of the journal back; or `weir positions set SINK --source %s --partition '%s' --to %llu` "
-            "(what lies between is skipped)",
-            (unsigned long long)position, h->journal_path, (unsigned long long)totals->trimmed, h->w->source, HTTP_PARTITION,
-            (unsigned long long)totals->trimmed);
+  error_set(
+      e, ERROR_OPERATOR, "position",
+      "a sink has position %llu, but the journal \"%s\" holds only what is behind position %llu (setting keep). Nothing was sent or "
+      "skipped. Choices: put an older copy of the journal back; or `weir positions set FILE SINK --source %s --partition '%s' --to %llu` "
+      "(what lies between is skipped)",
+      (unsigned long long)position, h->journal_path, (unsigned long long)totals->trimmed, h->w->source, HTTP_PARTITION,
+      (unsigned long long)totals->trimmed);
   return false;
 }
 

@@ -261,7 +261,7 @@ static bool position_check(void *owner, uint64_t stream, uint64_t position, uint
     error_set(
         e, ERROR_OPERATOR, "identity",
         "a sink is at %llu of what was retried of %s, but the store of sink %s has given out %llu only: it was restored from an older "
-        "copy. Nothing was changed. Choice: `weir positions set SINK --source retry:%s --partition '%s' --to %llu`",
+        "copy. Nothing was changed. Choice: `weir positions set FILE SINK --source retry:%s --partition '%s' --to %llu`",
         (unsigned long long)position, r->node, s->sink, (unsigned long long)s->last, r->node, s->sink, (unsigned long long)s->last);
     return false;
   }
