@@ -134,7 +134,7 @@ static int list(const struct plan *plan, struct listing *listing) {
   bool printed = fwrite(listing->out.at ? listing->out.at : (const uint8_t *)"", 1, listing->out.length, stdout) == listing->out.length;
   buffer_free(&listing->out);
   if (listing->form == FORM_TABLE && code == VERB_OK)
-    fprintf(stderr, "%" PRIu64 " dead letters%s\n", listing->count,
+    fprintf(stderr, "%" PRIu64 " dead letter%s%s\n", listing->count, listing->count == 1 ? "" : "s",
             listing->filter.limit > 0 && (int64_t)listing->count >= listing->filter.limit ? ", there may be more (--limit)" : "");
   return printed && fflush(stdout) == 0 ? code : VERB_FAILED;
 }
@@ -154,7 +154,7 @@ static int drop(const struct plan *plan, struct listing *listing, bool yes) {
   if (listing->form == FORM_JSON)
     printf("{\"dropped\": %" PRIu64 "}\n", listing->count);
   else
-    printf("%" PRIu64 " dead letters dropped\n", listing->count);
+    printf("%" PRIu64 " dead letter%s dropped\n", listing->count, listing->count == 1 ? "" : "s");
   return code;
 }
 

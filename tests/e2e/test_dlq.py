@@ -81,7 +81,7 @@ def test_drop_needs_a_choice_and_drops_just_that(weir, filled):
     asked = weir("dlq", "drop", file, "--state", "state", "--node", "lines")
     assert asked.code == 2 and "--yes" in asked.err and count(target, "weir_dead") == 4
     done = weir("dlq", "drop", file, "--state", "state", "--node", "lines", "--yes")
-    assert done.code == 0 and "1 dead letters dropped" in done.out
+    assert done.code == 0 and "1 dead letter dropped" in done.out
     assert count(target, "weir_dead") == 3
     assert weir("dlq", "drop", file, "--state", "state", "--all", "--yes", "--json").json == {"dropped": 3}
     assert listed(weir, file) == []

@@ -153,6 +153,23 @@ static void test_connections_that_fail(void **state) {
   refuse("postgresql://u:secret@h/x?no_such_option=1", ERROR_CONFIG);
 }
 
+// To another machine only an encrypted and verified line will do, unless the URL says otherwise in words. The number is 127.0.0.1 to the
+// resolver, and no local name to us.
+static void test_lines_to_other_machines(void **state) {
+  (void)state;
+  char *url = memory_print("postgresql://postgres@2130706433:%d/postgres", server.port);
+  refuse(url, ERROR_OUTAGE);
+  assert_non_null(strstr(e.text, "SSL"));
+  char *plain = memory_print("%s?sslmode=disable", url);
+  struct postgres_options o = {.url = plain, .application = "test", .connect_ms = 20000, .statement_ms = 1000};
+  struct postgres *open = postgres_open(&o, &e);
+  assert_non_null(open);
+  assert_non_null(strstr(postgres_line(open), "NOT encrypted"));
+  postgres_close(open);
+  free(plain);
+  free(url);
+}
+
 static void test_texts_inside_statements(void **state) {
   (void)state;
   static const char *const texts[] = {"plain", "it's", "back\\slash", "\\'", "", "ü\n"};
@@ -211,6 +228,7 @@ int main(void) {
       WITH_SESSION(test_the_session),
       WITH_SESSION(test_a_session_that_is_ended),
       WITH_SESSION(test_connections_that_fail),
+      WITH_SESSION(test_lines_to_other_machines),
       WITH_SESSION(test_texts_inside_statements),
   };
   return cmocka_run_group_tests(tests, open_server, close_server);

@@ -218,7 +218,7 @@ static bool commit(struct sink *s, struct error *e) {
   slot_oldest_set(&s->w->slot, 0);
   if (!moved) return true;
   worker_did_work(s->w);
-  backoff_reset(&s->backoff);
+  sink_works(s);
   s->committed_ns = s->marks_ns = s->beat_ns = clock_monotonic_ns();
   s->commit_cost_ns = s->committed_ns - began;
   return true;

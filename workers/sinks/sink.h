@@ -61,5 +61,7 @@ bool sink_streams_changed(struct sink *s, struct error *e);
 // Counts what the targets' totals say beyond what was counted.
 void sink_account(struct sink *s);
 void sink_streams_free(struct sink *s);
+// Something worked: the next outage begins anew.
+void sink_works(struct sink *s);
 // Shows the outage and waits with backoff. False: it is none, e ends the worker.
 bool sink_wait_out(struct sink *s, struct error *e);

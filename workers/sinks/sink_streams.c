@@ -192,6 +192,11 @@ static bool connect_once(struct sink *s, struct error *e) {
   return false;
 }
 
+void sink_works(struct sink *s) {
+  if (s->backoff.tries > 0) log_say(LOG_LEVEL_INFO, "the target works again, after %u tries", s->backoff.tries);
+  backoff_reset(&s->backoff);
+}
+
 bool sink_wait_out(struct sink *s, struct error *e) {
   if (e->class != ERROR_OUTAGE) return false;
   bool first = s->backoff.tries == 0;
@@ -277,6 +282,6 @@ bool sink_streams_changed(struct sink *s, struct error *e) {
     if (take_in_streams(s, e)) break;
     if (!sink_wait_out(s, e)) return false;
   }
-  backoff_reset(&s->backoff);
+  sink_works(s);
   return true;
 }
