@@ -7,8 +7,8 @@
 # Nothing is asserted about time. Every step is run even when one before it failed.
 set -u
 cd "$(dirname "$0")/.."
-first_row="layers clang_clean format reference units units_asan units_crash ring_tsan ring_steps fuzz"
-second_row="crash e2e mutants e2e_asan"
+first_row="layers clang_clean format reference units units_asan units_crash ring_tsan ring_steps fuzz e2e_asan"
+second_row="crash e2e mutants"
 python=${PYTHON:-/usr/bin/python3}
 build=${BUILD:-build}
 tallies=$(mktemp -d)
