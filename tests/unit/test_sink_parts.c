@@ -139,7 +139,7 @@ static void test_values_into_columns(void **state) {
 
 static void test_values_that_json_has_not(void **state) {
   (void)state;
-  uint8_t bytes[64];
+  uint8_t bytes[64] = {0};
   struct buffer scratch = {0};
   struct error e = {0};
   struct cell c;
