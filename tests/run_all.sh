@@ -16,10 +16,12 @@ trap 'rm -rf "$tallies"' EXIT
 export ASAN_OPTIONS="${ASAN_OPTIONS:-detect_leaks=0:abort_on_error=1}"
 export UBSAN_OPTIONS="${UBSAN_OPTIONS:-print_stacktrace=1}"
 export PYTHONDONTWRITEBYTECODE=1
+# Under `make test` this script is no sub-make: each make below sets its own number of jobs.
+unset MAKEFLAGS MFLAGS MAKELEVEL
 
 # Compiles; what the compiler was called for is told only when it fails.
 make_quietly() {
-  told=$(make -s -j"$(nproc)" BUILD="$build" "$@" 2>&1) || { printf '%s\n' "$told"; return 1; }
+  told=$(make -s BUILD="$build" "$@" 2>&1) || { printf '%s\n' "$told"; return 1; }
 }
 
 # One command that either works or does not.
@@ -47,8 +49,8 @@ format() { one sh -c 'git ls-files "*.c" "*.h" "*.cc" | xargs clang-format --dry
 reference() {
   one sh -c './weir reference | diff - docs/reference.md && ./weir reference --schema | diff - docs/pipeline.schema.json'
 }
-units() { make -s -j"$(nproc)" BUILD="$build" unit 2>&1 | grep -vE '^  [A-Z]+ +[^ ]+$'; }
-units_asan() { make -s -j"$(nproc)" BUILD="$build" V=asan unit 2>&1 | grep -vE '^  [A-Z]+ +[^ ]+$'; }
+units() { make -s BUILD="$build" unit 2>&1 | grep -vE '^  [A-Z]+ +[^ ]+$'; }
+units_asan() { make -s BUILD="$build" V=asan unit 2>&1 | grep -vE '^  [A-Z]+ +[^ ]+$'; }
 # The steps of the sinks' commits have names in the crash build only: there a sink dies at each of them.
 units_crash() {
   for source in tests/unit/test_sink_*.c; do
