@@ -247,6 +247,29 @@ static void test_missing_table_waits(void **state) {
   scene_close(&x);
 }
 
+// Binary values mean something else in another type: nothing may be committed with the old ones.
+static void test_column_types_change_while_running(void **state) {
+  (void)state;
+  struct scene x;
+  scene_open(&x, "");
+  db_do("CREATE TABLE t (id bigint, v double precision)");
+  scene_start(&x);
+  send_row(&x.r, x.s, 1, "{\"id\":1,\"v\":2.5}");
+  ring_publish(&x.r.writer);
+  stream_until(&x.r, x.s, 1);
+  db_do("ALTER TABLE t ALTER id TYPE integer, ALTER v TYPE text");
+  send_row(&x.r, x.s, 2, "{\"id\":2,\"v\":2.2618530186638e-76}");
+  ring_publish(&x.r.writer);
+  stream_until(&x.r, x.s, 2);
+  db_do("ALTER TABLE t DROP v");
+  send_row(&x.r, x.s, 3, "{\"id\":3,\"v\":1}");
+  end_well(&x);
+  db_expect("SELECT id FROM t ORDER BY id", "1\n2\n3");
+  db_expect("SELECT count(*) FROM weir_dead", "0");
+  expect_account(&x.r, 3, 0, 0);
+  scene_close(&x);
+}
+
 static int open_server(void **state) {
   (void)state;
   pg_open(&server);
@@ -275,6 +298,7 @@ int main(int argc, char **argv) {
       cmocka_unit_test(test_fence_fails_in_the_server),
       cmocka_unit_test(test_table_in_a_schema),
       cmocka_unit_test(test_missing_table_waits),
+      cmocka_unit_test(test_column_types_change_while_running),
   };
   return cmocka_run_group_tests(tests, open_server, close_server);
 }

@@ -62,10 +62,11 @@ static void check_own(struct check *c, struct postgres *p, const struct table_se
 static void check_there(struct check *c, struct postgres *p, const struct table_settings *s, const char *quoted, struct table *input) {
   struct table there = {0};
   struct error e = {0};
+  uint32_t relation;
   check_privilege(c, p, quoted, "INSERT");
   check_privilege(c, p, quoted, "SELECT");
   if (s->upsert) check_privilege(c, p, quoted, "UPDATE");
-  if (!postgres_table_read(p, quoted, &there, &e))
+  if (!postgres_table_read(p, quoted, &there, &relation, &e))
     check_find(c, CHECK_ERROR, "table", -1, NULL, "%s", e.text);
   else {
     check_columns(c, s, input, &there);

@@ -98,7 +98,8 @@ static void encode_all(struct postgres_rows *r) {
 void postgres_rows_take(struct postgres_rows *r, struct postgres *p, struct batch *b) {
   r->p = p;
   r->b = b;
-  r->arrays_used = r->upsert || postgres_table_needs_casts(r->table);
+  // Without a column in use every row dies when it is read, and nothing is sent.
+  r->arrays_used = r->upsert || used_columns(r->table) == 0 || postgres_table_needs_casts(r->table);
   reserve(r, b->count, r->table->count);
   if (r->arrays_used) encode_all(r);
   r->count = 0;

@@ -42,10 +42,10 @@ bool postgres_table_exists(struct postgres *p, const char *quoted, bool *exists,
   return r != NULL;
 }
 
-bool postgres_table_read(struct postgres *p, const char *quoted, struct table *t, struct error *e) {
+bool postgres_table_read(struct postgres *p, const char *quoted, struct table *t, uint32_t *relation, struct error *e) {
   // A domain is sent as the type that it is made of; the server checks the rest.
   static const char sql[] =
-      "SELECT a.attname, a.attnotnull, a.attgenerated <> '' OR a.attidentity = 'a', b.oid, format_type(b.oid, NULL) "
+      "SELECT a.attname, a.attnotnull, a.attgenerated <> '' OR a.attidentity = 'a', b.oid, format_type(b.oid, NULL), t.oid, a.attrelid "
       "FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid JOIN pg_type b ON b.oid = coalesce(nullif(t.typbasetype, 0), t.oid) "
       "WHERE a.attrelid = to_regclass($1) AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum";
   struct postgres_result *r = ask(p, sql, quoted, NULL, e);
@@ -56,6 +56,8 @@ bool postgres_table_read(struct postgres *p, const char *quoted, struct table *t
     column->not_null = postgres_text(r, i, 1)[0] == 't';
     column->generated = postgres_text(r, i, 2)[0] == 't';
     column->oid = oid;
+    column->declared_oid = (uint32_t)postgres_int(r, i, 5);
+    *relation = (uint32_t)postgres_int(r, i, 6);
     if (column->type == COLUMN_OTHER) column->cast = memory_text(postgres_text(r, i, 4));
   }
   postgres_result_free(r);
@@ -180,6 +182,23 @@ char *postgres_table_copy_sql(const struct table *t, const char *quoted) {
   buffer_print(&sql, "COPY %s (", quoted);
   add_used_names(&sql, t);
   buffer_text(&sql, ") FROM STDIN (FORMAT binary)");
+  return take_text(&sql);
+}
+
+char *postgres_table_commit_sql(const struct table *t, uint32_t relation) {
+  struct buffer sql = {0};
+  size_t used = 0;
+  buffer_print(&sql, "SELECT 1 / (count(*) = ");
+  for (size_t i = 0; i < t->count; i++) used += t->columns[i].used;
+  buffer_print(&sql, "%zu)::int FROM pg_attribute WHERE attrelid = %u AND NOT attisdropped AND (attname, atttypid) IN (('', 0)", used,
+               relation);
+  for (size_t i = 0; i < t->count; i++) {
+    if (!t->columns[i].used) continue;
+    char *name = postgres_quote_text(t->columns[i].name);
+    buffer_print(&sql, ", (%s, %u)", name, t->columns[i].declared_oid);
+    free(name);
+  }
+  buffer_text(&sql, "); COMMIT");
   return take_text(&sql);
 }
 

@@ -19,8 +19,8 @@ void postgres_names_free(struct postgres_names *n);
 
 // Whether there is a table (or view) of this quoted name.
 bool postgres_table_exists(struct postgres *p, const char *quoted, bool *exists, struct error *e);
-// Adds the columns of the table, in its order.
-bool postgres_table_read(struct postgres *p, const char *quoted, struct table *t, struct error *e);
+// Adds the columns of the table, in its order. *relation: its oid, which another table of the same name would not have.
+bool postgres_table_read(struct postgres *p, const char *quoted, struct table *t, uint32_t *relation, struct error *e);
 bool postgres_table_is_empty(struct postgres *p, const char *quoted, bool *empty, struct error *e);
 // ERROR_OPERATOR when no unique index has just the key's columns: ON CONFLICT would not work.
 bool postgres_table_check_key(struct postgres *p, const char *quoted, const struct table *t, struct error *e);
@@ -30,5 +30,8 @@ bool postgres_table_needs_casts(const struct table *t);
 char *postgres_table_create_sql(const struct table *t, const char *quoted);
 char *postgres_table_add_sql(const struct column *column, const char *quoted);
 char *postgres_table_copy_sql(const struct table *t, const char *quoted);
+// COMMIT, unless the table is another one by now, or a column in use has another type: then it fails with division by zero (22012), and
+// nothing is committed. Values go in binary form, which means something else in another type.
+char *postgres_table_commit_sql(const struct table *t, uint32_t relation);
 // One array parameter for each used column, in order.
 char *postgres_table_insert_sql(const struct table *t, const char *quoted, bool upsert);

@@ -42,6 +42,13 @@ bool row_read(struct row *r, struct table *t, const struct batch_row *record, co
   return true;
 }
 
+// Whether any field of the record read last has a column.
+static bool has_fields(const struct row *r, const struct table *t) {
+  for (size_t i = 0; i < t->count; i++)
+    if (r->fields[i].at) return true;
+  return false;
+}
+
 bool row_read_or_kill(struct row *r, struct table *t, struct batch *b, struct batch_row *record) {
   struct error e = {0};
   const struct column *column;
@@ -51,6 +58,10 @@ bool row_read_or_kill(struct row *r, struct table *t, struct batch *b, struct ba
   }
   if (!row_read(r, t, record, &column, &e)) {
     batch_kill(b, record, e.text, e.code, column ? column->name : NULL, NULL);
+    return false;
+  }
+  if (!has_fields(r, t)) {
+    batch_kill(b, record, "no field of the record has a column in the table", "no-field", NULL, NULL);
     return false;
   }
   for (size_t i = 0; i < t->count; i++)

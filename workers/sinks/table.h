@@ -39,12 +39,13 @@ struct column {
   size_t length; // of the name
   enum column_type type;
   bool not_null;
-  bool generated; // by the database: never sent
-  bool used;      // some record had it (or `columns:` names it): it stands in the statements
-  unsigned key;   // its place in the sink's key, from 1; 0: no part of it
-  bool guessed;   // the type is not known: a number makes it double, anything else text
-  uint32_t oid;   // PostgreSQL: of the base type
-  char *cast;     // PostgreSQL, COLUMN_OTHER: the type to cast text to; else NULL
+  bool generated;        // by the database: never sent
+  bool used;             // some record had it (or `columns:` names it): it stands in the statements
+  unsigned key;          // its place in the sink's key, from 1; 0: no part of it
+  bool guessed;          // the type is not known: a number makes it double, anything else text
+  uint32_t oid;          // PostgreSQL: of the base type
+  uint32_t declared_oid; // PostgreSQL: of the type as declared, which may be a domain
+  char *cast;            // PostgreSQL, COLUMN_OTHER: the type to cast text to; else NULL
 };
 
 enum { TABLE_NO_COLUMN = -1, TABLE_TOLD_MAX = 256 };

@@ -31,7 +31,8 @@ bool target_fenced(size_t lost, struct error *e) {
   if (lost > 0)
     error_set(e, ERROR_FENCED, "fenced", "%zu of this sink's streams belong to another instance now", lost);
   else
-    error_set(e, ERROR_REWIND, "moved", "a stored position is not where this sink left it: it was set, or the database was restored");
+    error_set(e, ERROR_REWIND, "moved",
+              "a stored position is not where this sink left it: it was set, its table is gone, or the database was restored");
   return false;
 }
 

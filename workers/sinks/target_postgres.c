@@ -30,7 +30,8 @@ struct postgres_target {
   struct postgres *p; // NULL: closed
   bool fence_wanted;  // what we wait for is a fence's row
   struct table table;
-  bool exists; // the table is there; else `table` holds what is known of its columns
+  bool exists;       // the table is there; else `table` holds what is known of its columns
+  uint32_t relation; // its oid
   struct postgres_rows rows;
   struct postgres_dead dead;
 };
@@ -136,7 +137,8 @@ static bool make_table(struct postgres_target *t, struct error *e) {
 static bool read_table(struct postgres_target *t, struct error *e) {
   table_clear(&t->table);
   if (!postgres_table_exists(t->p, t->names.table, &t->exists, e)) return false;
-  if (t->exists) return postgres_table_read(t->p, t->names.table, &t->table, e) && table_mark_key(&t->table, t->settings.key, e);
+  if (t->exists)
+    return postgres_table_read(t->p, t->names.table, &t->table, &t->relation, e) && table_mark_key(&t->table, t->settings.key, e);
   if (!t->settings.create) {
     error_set(e, ERROR_OPERATOR, "no-table", "table %s does not exist, and `create: false` forbids to make it", t->settings.table);
     return false;
@@ -287,6 +289,16 @@ static bool correct_totals(struct postgres_target *t, const struct batch *b, str
   return ok;
 }
 
+static bool commit(struct postgres_target *t, struct error *e) {
+  if (!t->exists) return postgres_exec(t->p, "COMMIT", e); // marks alone, before the first row
+  char *sql = postgres_table_commit_sql(&t->table, t->relation);
+  bool done = postgres_exec(t->p, sql, e);
+  free(sql);
+  if (!done && strcmp(e->code, "22012") == 0)
+    error_set(e, ERROR_OUTAGE, "table-changed", "table %s was changed while it was in use: it is looked at again", t->settings.table);
+  return done;
+}
+
 // Everything between the rows and the end of the commit.
 static bool finish(struct postgres_target *t, const struct batch *b, struct target_streams *streams, struct error *e) {
   const struct target_setup *setup = &t->base.setup;
@@ -295,7 +307,7 @@ static bool finish(struct postgres_target *t, const struct batch *b, struct targ
   CRASH_POINT("sink.after_dead");
   if (!correct_totals(t, b, streams, e) || !setup->may_commit(setup->context, b, e)) return false;
   CRASH_POINT("sink.before_commit");
-  return postgres_exec(t->p, "COMMIT", e);
+  return commit(t, e);
 }
 
 static bool write_at_once(struct postgres_target *t, struct batch *b, struct target_streams *streams, struct error *e) {

@@ -33,6 +33,7 @@ struct sqlite_target {
   bool exists;           // the table is there; else `table` holds what is known of its columns
   char *insert_sql;      // for the columns in use
   size_t insert_columns; // how many those are
+  int64_t schema;        // SQLite's count of changes to tables, when ours was looked at
   struct row row;
   struct keys keys;
   struct sqlite_dead dead;
@@ -124,9 +125,15 @@ static bool open_table(struct sqlite_target *t, struct error *e) {
   return !t->exists || !t->settings.upsert || sqlite_table_check_key(t->db, t->settings.table, &t->table, e);
 }
 
+static bool schema_of(struct sqlite_target *t, int64_t *schema, struct error *e) {
+  return sqlite_one_int(t->db, "PRAGMA schema_version", 0, schema, e);
+}
+
 static bool make_all(struct sqlite_target *t, struct error *e) {
   if (!sqlite_begin(t->db, e)) return false;
-  if (sqlite_positions_make(t->db, e) && sqlite_dead_make(t->db, e) && open_table(t, e) && sqlite_commit(t->db, e)) return true;
+  if (sqlite_positions_make(t->db, e) && sqlite_dead_make(t->db, e) && open_table(t, e) && schema_of(t, &t->schema, e) &&
+      sqlite_commit(t->db, e))
+    return true;
   sqlite_rollback(t->db);
   return false;
 }
@@ -181,13 +188,21 @@ static bool change_table(struct sqlite_target *t, const struct batch *b, const s
     good = make_from_rows(t, seen, e);
   } else if (good)
     good = add_columns(t, seen, e);
-  if (good && read_table(t, e) && sqlite_commit(t->db, e)) return true;
+  if (good && read_table(t, e) && schema_of(t, &t->schema, e) && sqlite_commit(t->db, e)) return true;
   sqlite_rollback(t->db);
   return false;
 }
 
+// Somebody has made, changed or dropped a table: ours is looked at as at the start. What was stored in one that is gone is gone with it.
+static bool look_again(struct sqlite_target *t, struct error *e) {
+  int64_t schema;
+  if (!schema_of(t, &schema, e)) return false;
+  return schema == t->schema || make_all(t, e);
+}
+
 static bool target_prepare(struct target *base, struct batch *b, struct error *e) {
   struct sqlite_target *t = own(base);
+  if (!look_again(t, e)) return false;
   if (t->exists && !t->settings.evolve && table_is_settled(&t->table)) return true;
   struct table seen = {0};
   bool collect = !t->exists || t->settings.evolve, good = true;
@@ -282,10 +297,17 @@ static bool write_row(struct sqlite_target *t, struct sqlite_query *q, struct ba
   return true;
 }
 
+// Without a table: every row is one that no table can be made of.
+static bool kill_all(struct sqlite_target *t, struct batch *b) {
+  for (size_t i = 0; i < b->count; i++)
+    if (b->rows[i].state == ROW_LIVE && !b->rows[i].is_letter) row_read_or_kill(&t->row, &t->table, b, &b->rows[i]);
+  return true;
+}
+
 static bool write_rows(struct sqlite_target *t, struct batch *b, struct error *e) {
   struct sqlite_query *q;
   if (t->settings.upsert) mark_superseded(t, b);
-  if (t->table.count == 0) return true; // no record has had a field yet
+  if (!t->exists) return kill_all(t, b); // no record has had a field yet
   if (!prepare_insert(t, &q, e)) return false;
   for (uint32_t i = 0; i < b->count; i++) {
     if (b->rows[i].state != ROW_LIVE || b->rows[i].is_letter) continue;
@@ -294,8 +316,18 @@ static bool write_rows(struct sqlite_target *t, struct batch *b, struct error *e
   return true;
 }
 
+// Under the write lock nothing changes any more.
+static bool is_unchanged(struct sqlite_target *t, struct error *e) {
+  int64_t schema;
+  if (!schema_of(t, &schema, e)) return false;
+  if (schema == t->schema) return true;
+  error_set(e, ERROR_OUTAGE, "table-changed", "tables were changed a moment ago: table %s is looked at again", t->settings.table);
+  return false;
+}
+
 static bool write_all(struct sqlite_target *t, struct batch *b, struct target_streams *streams, struct error *e) {
   const struct target_setup *setup = &t->base.setup;
+  if (!is_unchanged(t, e)) return false;
   target_count(b, streams);
   if (!sqlite_positions_move(t->db, setup, streams, e)) return false;
   CRASH_POINT("sink.after_fence");
@@ -323,7 +355,8 @@ static bool target_commit(struct target *base, struct batch *b, struct target_st
   }
   sqlite_rollback(t->db);
   // After a failed write nothing is known of the connection: it is opened again, and the streams are taken over again.
-  if (e->class == ERROR_OUTAGE && strcmp(e->code, "busy") != 0 && strcmp(e->code, "dead-full") != 0) target_close(base);
+  bool known = strcmp(e->code, "busy") == 0 || strcmp(e->code, "dead-full") == 0 || strcmp(e->code, "table-changed") == 0;
+  if (e->class == ERROR_OUTAGE && !known) target_close(base);
   return false;
 }
 
