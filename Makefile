@@ -22,7 +22,9 @@ PYTHON ?= /usr/bin/python3
 PACKAGES_BUILD := gcc g++ make libc6-dev libsimdjson-dev libyaml-dev libevent-dev libcurl4-openssl-dev libpq-dev libsqlite3-dev
 PACKAGES_RUN   := ca-certificates python3
 PACKAGES_TEST  := clang clang-format libclang-rt-14-dev libcmocka-dev libmsgpack-dev postgresql-15 python3-pytest python3-psycopg2 \
-                  sqlite3 spin strace procps
+                  sqlite3 spin strace procps openssl patch util-linux
+# For the test of the container image alone, which is skipped where they cannot be had.
+PACKAGES_CONTAINER := podman buildah runc debootstrap
 
 CFLAGS_release := -O2 -g
 CFLAGS_debug   := -O0 -g3
@@ -127,11 +129,13 @@ bench-build: $(BENCHES)
 crash-build: $(CRASHERS) $(O)/weir
 
 # Packages: printed, then installed when something is missing. Needs root or sudo.
-.PHONY: packages-run packages-test
+.PHONY: packages-run packages-test packages-container
 packages-run:
 	@tests/packages.sh $(PACKAGES_BUILD) $(PACKAGES_RUN)
 packages-test:
 	@tests/packages.sh $(PACKAGES_BUILD) $(PACKAGES_RUN) $(PACKAGES_TEST)
+packages-container:
+	@tests/packages.sh $(PACKAGES_CONTAINER)
 
 # Builds weir and runs the main job on the embedded default (or on DATABASE_URL).
 .PHONY: run

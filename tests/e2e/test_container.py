@@ -13,7 +13,6 @@ from support.instance import ROOT
 from support.simulator import Simulator
 from support.waiting import eventually
 
-PACKAGES = ["podman", "buildah", "runc", "debootstrap"]
 BASE = os.path.join(ROOT, "build", "debian-base.tar")
 
 
@@ -34,8 +33,7 @@ def podman(tmp_path_factory):
     if os.geteuid() != 0:
         pytest.skip("building an image needs root here")
     if any(shutil.which(name) is None for name in ("podman", "runc", "debootstrap")):
-        need("DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 update -q && DEBIAN_FRONTEND=noninteractive apt-get "
-             "-o DPkg::Lock::Timeout=300 install -y -q --no-install-recommends " + " ".join(PACKAGES), "podman cannot be installed")
+        need("make -s -C '%s' packages-container" % ROOT, "podman cannot be installed")
     if not os.path.exists(BASE):
         make_base(tmp_path_factory.mktemp("base"))
     folder = tmp_path_factory.mktemp("podman")
