@@ -92,7 +92,7 @@ static void slot_text_get(const struct slot *s, const _Atomic char *from, char *
     for (; i < SLOT_TEXT - 1; i++) {
       char c = atomic_load_explicit(&from[i], memory_order_acquire); // pairs with the byte's store in slot_text_set
       if (c == '\0') break;
-      out[i] = ((unsigned char)c < 0x20 || c == 0x7f) ? '?' : c;
+      out[i] = ((unsigned char)c < 0x20 || c == 0x7f) ? ' ' : c;
     }
     out[i] = '\0';
     uint32_t after = atomic_load_explicit(&s->page->version, memory_order_relaxed);

@@ -41,7 +41,7 @@ enum slot_counter {   // the account; each an exact number of the node's own wor
 };
 // Invariants at rest: IN = WITH_ROWS + FILTERED + DEAD_RECORDS; ROWS_MADE = OUT + DEAD_ROWS + SUPERSEDED + LATE.
 
-enum { SLOT_TEXT = 512 };
+enum { SLOT_TEXT = 1536 }; // room for the longest message that spells choices out
 
 struct slot_supervisor_page {
   // Supervisor: release store. Worker: acquire load, at each turn of its loop (no system call).
@@ -79,7 +79,7 @@ enum slot_command slot_command_get(const struct slot *s);         // worker
 void slot_state_set(struct slot *s, enum slot_state state);
 void slot_doing_set(struct slot *s, const char *text); // truncated at SLOT_TEXT - 1
 void slot_error_set(struct slot *s, const char *text);
-// Supervisor: a copy of a text; `out` holds SLOT_TEXT bytes; always terminated, control characters replaced by '?'.
+// Supervisor: a copy of a text; `out` holds SLOT_TEXT bytes; always terminated, control characters replaced by spaces.
 void slot_doing_get(const struct slot *s, char *out);
 void slot_error_get(const struct slot *s, char *out);
 // Supervisor, after a worker died: makes the page ready for its successor (hand, did_work, deadline) — the page's one writer is dead then.

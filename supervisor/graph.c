@@ -16,8 +16,8 @@
 // The address without what may be secret (owned by the caller).
 static char *address(struct job_value settings, const char *name) {
   char *text = job_text(settings, name, "");
+  secret_hide(text); // first: a password may hold the characters at which the rest is cut
   text[strcspn(text, "?#")] = '\0';
-  secret_hide(text);
   return text;
 }
 

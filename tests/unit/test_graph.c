@@ -22,7 +22,7 @@ static const char pipeline[] = "pipeline: drawn\n"
                                "  raw: {from: [lines, web]}\n"
                                "sinks:\n"
                                "  copy: {from: raw, type: file, path: out.ndjson}\n"
-                               "  pg: {from: web, type: table, url: 'postgresql://me:hunter2@h/d?password=hunter3', table: t}\n";
+                               "  pg: {from: web, type: table, url: 'postgresql://me:hunter2#@h/d?password=hunter3', table: t}\n";
 
 static char *drawn(enum graph_format format) {
   // The pattern matches nothing in any folder that this may be run from: matches would make lanes.
@@ -58,7 +58,7 @@ static void test_text(void **state) {
                             "│     └─ copy  file out.ndjson\n"
                             "└─ web  http https://me:*******@api.example/x\n"
                             "   ├─ raw  (see above)\n"
-                            "   └─ pg  table t in postgresql://me:*******@h/d\n");
+                            "   └─ pg  table t in postgresql://me:********@h/d\n");
   free(text);
 }
 

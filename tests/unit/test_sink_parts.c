@@ -137,6 +137,25 @@ static void test_values_into_columns(void **state) {
   }
 }
 
+static void test_integers_that_no_double_holds(void **state) {
+  (void)state;
+  static const struct {
+    int64_t value;
+    bool fits;
+  } cases[] = {{9007199254740992, true}, {9007199254740993, false}, {-9007199254740993, false}, {INT64_MAX, false}, {INT64_MIN, true}};
+  for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    uint8_t bytes[16] = {0};
+    struct buffer scratch = {0};
+    struct error e = {0};
+    struct cell c;
+    struct msgpack_writer w = {.at = bytes, .end = bytes + sizeof bytes};
+    msgpack_write_int(&w, cases[i].value);
+    assert_int_equal(cell_convert(COLUMN_DOUBLE, bytes, w.at, &scratch, &c, &e), cases[i].fits);
+    assert_int_equal(e.class, cases[i].fits ? ERROR_NONE : ERROR_DATA);
+    buffer_free(&scratch);
+  }
+}
+
 static void test_values_that_json_has_not(void **state) {
   (void)state;
   uint8_t bytes[64] = {0};
@@ -443,6 +462,7 @@ static void test_check(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_values_into_columns),
+      cmocka_unit_test(test_integers_that_no_double_holds),
       cmocka_unit_test(test_values_that_json_has_not),
       cmocka_unit_test(test_fields_find_their_columns),
       cmocka_unit_test(test_a_thousand_columns),

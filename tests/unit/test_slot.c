@@ -52,7 +52,7 @@ static void texts_are_bounded_and_clean(void **state) {
   slot_doing_set(&s.worker, "waiting for server\n127.0.0.1\x1b[31m");
   slot_error_set(&s.worker, "no such table");
   slot_doing_get(&s.supervisor, out);
-  assert_string_equal(out, "waiting for server?127.0.0.1?[31m");
+  assert_string_equal(out, "waiting for server 127.0.0.1 [31m");
   slot_error_get(&s.supervisor, out);
   assert_string_equal(out, "no such table");
   char lengthy[2 * SLOT_TEXT];

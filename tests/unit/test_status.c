@@ -146,8 +146,8 @@ static void test_a_worker_is_shown_with_what_it_wrote(void **state) {
   text_is(node, "kind", "sql");
   text_is(node, "role", "transformer");
   text_is(node, "state", "waiting");
-  text_is(node, "doing", "waiting for \"nothing\"?");
-  text_is(node, "last_error", "a bad thing?[2J");
+  text_is(node, "doing", "waiting for \"nothing\" ");
+  text_is(node, "last_error", "a bad thing [2J");
   text_is(node, "edge", "lines");
   assert_int_equal(job_int(node, "pid", 0), 4711);
   assert_int_equal(job_int(node, "restarts", 0), 2);

@@ -113,6 +113,13 @@ static bool to_int(enum column_type type, const struct msgpack_value *v, struct 
   return true;
 }
 
+// True when an integer is the very number that the double holds. 2^63 and 2^64 themselves are no values of the integer types.
+static bool is_exact(const struct msgpack_value *v, double value) {
+  if (v->type == MSGPACK_INT) return value < 0x1p63 && (int64_t)value == v->i;
+  if (v->type == MSGPACK_UINT) return value < 0x1p64 && (uint64_t)value == v->u;
+  return true;
+}
+
 static bool to_double(enum column_type type, const struct msgpack_value *v, struct cell *cell, struct error *e) {
   double value = 0;
   if (v->type == MSGPACK_DOUBLE)
@@ -123,6 +130,8 @@ static bool to_double(enum column_type type, const struct msgpack_value *v, stru
     value = (double)v->u;
   else if (v->type != MSGPACK_TEXT || !text_double(v, &value))
     return cannot(v, type, e);
+  // Two large integers would become one double, and an upsert would take them for one key.
+  if (!is_exact(v, value)) return out_of_range(type, e);
   if (type == COLUMN_REAL && isfinite(value) && isinf((float)value)) return out_of_range(type, e);
   *cell = (struct cell){.kind = CELL_DOUBLE, .d = value};
   return true;
