@@ -8,7 +8,7 @@ bool record_read(const uint8_t *payload, uint32_t length, struct record_header *
   struct record_header read;
   memcpy(&read, payload, sizeof read);
   if (read.kind < RECORD_DATA || read.kind > RECORD_END) return false;
-  if ((read.flags & ~(unsigned)(RECORD_LAST | RECORD_RETRY)) != 0) return false;
+  if ((read.flags & ~(unsigned)(RECORD_LAST | RECORD_RETRY | RECORD_DELETE)) != 0) return false;
   *header = read;
   *body = payload + sizeof read;
   *body_end = payload + length;

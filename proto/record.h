@@ -18,6 +18,9 @@ enum record_kind {
 enum record_flag {
   RECORD_LAST = 1,  // last part of its input
   RECORD_RETRY = 2, // re-entered from a dead letter: only part number `code` of what it gives at the node is passed on
+  // RECORD_DATA only: a tombstone of a topic. The body holds the key alone (its fields, or `_key`); what is known by that key is to go. A
+  // stage passes the flag on to every row that it makes of the record.
+  RECORD_DELETE = 4,
 };
 
 // In `code`: not one row of the record, but all.

@@ -59,7 +59,11 @@ void slot_command_set(struct slot *s, enum slot_command command) {
 
 enum slot_command slot_command_get(const struct slot *s) {
   uint32_t command = atomic_load_explicit(&s->command_page->command, memory_order_acquire); // pairs with slot_command_set
-  return command == SLOT_STOP ? SLOT_STOP : SLOT_RUN;
+  switch (command) {
+  case SLOT_STOP: return SLOT_STOP;
+  case SLOT_FINISH: return SLOT_FINISH;
+  default: return SLOT_RUN; // the word lies in shared memory: it may be anything
+  }
 }
 
 void slot_state_set(struct slot *s, enum slot_state state) {

@@ -14,6 +14,9 @@
 enum slot_command { // supervisor -> worker
   SLOT_RUN = 0,
   SLOT_STOP = 1, // a source: take no more input, send the end of the run, finish. Others follow the end of the run in their ring.
+  // A source with --once whose input is written by others of the same run: they are finished, so ask where the input ends now, read up to
+  // there, then send the end of the run. Set once; only SLOT_STOP may follow.
+  SLOT_FINISH = 2,
 };
 
 // worker -> supervisor. `weir status` shows these names.

@@ -38,6 +38,8 @@ static void the_command_reaches_the_worker(void **state) {
   assert_int_equal(slot_command_get(&s.worker), SLOT_RUN);
   slot_command_set(&s.supervisor, SLOT_STOP);
   assert_int_equal(slot_command_get(&s.worker), SLOT_STOP);
+  slot_command_set(&s.supervisor, SLOT_FINISH);
+  assert_int_equal(slot_command_get(&s.worker), SLOT_FINISH);
   atomic_store(&s.supervisor.command_page->command, 77);
   assert_int_equal(slot_command_get(&s.worker), SLOT_RUN);
   sides_close(&s);

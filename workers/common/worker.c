@@ -94,6 +94,10 @@ void worker_busy_until(struct worker *w, unsigned seconds, const char *doing) {
   if (doing) slot_doing_set(&w->slot, doing);
 }
 
+bool worker_finish_asked(const struct worker *w) {
+  return slot_command_get(&w->slot) == SLOT_FINISH;
+}
+
 static void sleep_until_event(struct worker *w, int timeout_ms) {
   if (timeout_ms >= 0) {
     struct timeval tv = {.tv_sec = timeout_ms / 1000, .tv_usec = (timeout_ms % 1000) * 1000};

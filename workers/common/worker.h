@@ -78,6 +78,8 @@ int worker_enter(void);
 // One turn of a worker's loop: renews the hang deadline (slot) and returns true when the supervisor asked a source to stop. No system call
 // except a clock read by vDSO.
 bool worker_turn(struct worker *w);
+// True when whoever writes what this source reads has finished (SLOT_FINISH): with --once it ends at what is there now.
+bool worker_finish_asked(const struct worker *w);
 // Sleeps until the bell rings, an event of w->base fires, or `timeout_ms` passes (-1: no limit). The state shown meanwhile is `state`
 // (SLOT_IDLE, SLOT_BLOCKED, SLOT_WAITING) with `doing` (may be NULL). The bell is cleared before this returns. Sleeping is never a hang.
 void worker_wait(struct worker *w, int timeout_ms, enum slot_state state, const char *doing);
