@@ -19,7 +19,7 @@ endif
 PYTHON ?= /usr/bin/python3
 
 # Every package that building, running or testing needs, named once.
-PACKAGES_BUILD := gcc g++ make libc6-dev libsimdjson-dev libyaml-dev libevent-dev libcurl4-openssl-dev libpq-dev libsqlite3-dev
+PACKAGES_BUILD := gcc g++ make libc6-dev libsimdjson-dev libyaml-dev libevent-dev libcurl4-openssl-dev libpq-dev libsqlite3-dev librdkafka-dev
 PACKAGES_RUN   := ca-certificates python3
 PACKAGES_TEST  := clang clang-format libclang-rt-14-dev libcmocka-dev libmsgpack-dev postgresql-15 python3-pytest python3-psycopg2 \
                   sqlite3 spin strace procps openssl patch util-linux
@@ -43,7 +43,7 @@ CPPFLAGS += -I. -D_GNU_SOURCE -I/usr/include/postgresql
 CFLAGS   += -std=c17 $(WARNINGS) $(CFLAGS_$(V)) $(EXTRA_CFLAGS)
 CXXFLAGS += -std=c++17 $(WARNINGS) $(CFLAGS_$(V)) $(EXTRA_CFLAGS)
 LDFLAGS  += $(LDFLAGS_$(V))
-LDLIBS   += -lsimdjson -lstdc++ -lyaml -levent_core -lcurl -lpq -lsqlite3 -lm -lpthread
+LDLIBS   += -lsimdjson -lstdc++ -lyaml -levent_core -lcurl -lpq -lsqlite3 -lrdkafka -lm -lpthread
 
 SOURCES_C  := $(wildcard shm/*.c proto/*.c workers/*.c workers/*/*.c supervisor/*.c)
 SOURCES_CC := $(wildcard proto/*.cc)

@@ -44,6 +44,7 @@ rule "clients include no worker"       '^workers/clients/' '^workers/(sources|si
 rule "sqlite3.h in one client and in sql" '.' '^sqlite3\.h$'   '^workers/(clients/sqlite|sql/[a-z_]+)\.[ch]:'
 rule "libpq in one client"                '.' '^(postgresql/)?(libpq-fe|libpq/.*|pg_config.*|server/.*)\.h$' '^workers/clients/postgres[a-z_]*\.[ch]:'
 rule "curl in one client"                 '.' '^curl/'         '^workers/clients/(http|curl)[a-z_]*\.[ch]:'
+rule "librdkafka in one client"            '.' '^librdkafka/' '^workers/clients/kafka[a-z_]*\.[ch]:'
 rule "libyaml in one file"                '.' '^yaml\.h$'      '^supervisor/(config_)?yaml[a-z_]*\.[ch]:'
 rule "simdjson in the one shim"           '.' '^simdjson'      '^proto/json_simdjson\.cc:'
 rule "msgpack-c only in tests"            '.' '^msgpack\.h'

@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "workers/clients/curl.h"
+#include "workers/clients/kafka.h"
 #include "workers/clients/postgres.h"
 #include "workers/clients/sqlite.h"
 
@@ -15,4 +16,5 @@ void clients_versions(void (*tell)(void *context, const char *name, const char *
   tell(context, "libcurl", http_version());
   tell(context, "tls", http_tls_version());
   tell(context, "libpq", libpq);
+  tell(context, "librdkafka", kafka_version());
 }

@@ -1,0 +1,106 @@
+// The configuration of Kafka's clients: what is refused and with which word, when the line is encrypted, and that no secret is told.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "proto/buffer.h"
+#include "proto/json.h"
+#include "workers/clients/kafka.h"
+
+// The map `kafka` as the job carries it, from JSON.
+static struct job_value map_of(const char *json, struct buffer *out) {
+  char text[1024] = {0};
+  struct error e = {0};
+  (void)snprintf(text, sizeof text - JSON_PADDING, "%s", json);
+  struct json_parser *parser = json_parser_new();
+  assert_true(json_to_msgpack(parser, text, strlen(text), out, &e));
+  json_parser_free(parser);
+  return (struct job_value){.at = out->at, .end = out->at + out->length};
+}
+
+struct heard {
+  unsigned count;
+  char all[4096];
+};
+
+static void hear(void *context, const char *setting, const char *suggestion, const char *text) {
+  (void)suggestion;
+  struct heard *h = context;
+  size_t used = strlen(h->all);
+  (void)snprintf(h->all + used, sizeof h->all - used, "%s: %s\n", setting, text);
+  h->count++;
+}
+
+static struct heard check(const char *json) {
+  struct buffer b = {0};
+  struct heard h = {0};
+  kafka_check(map_of(json, &b), hear, &h);
+  buffer_free(&b);
+  return h;
+}
+
+static void good_options_pass(void **state) {
+  (void)state;
+  struct heard h =
+      check("{\"brokers\": \"127.0.0.1:9092\", \"options\": {\"fetch.max.bytes\": 1000000, \"linger.ms\": \"5\", \"check.crcs\": false}}");
+  assert_int_equal(h.count, 0);
+}
+
+static void bad_options_are_all_told(void **state) {
+  (void)state;
+  struct heard h = check("{\"brokers\": \"b:9092\", \"options\": {\"fetch.max.bites\": 1, \"linger.ms\": \"soon\", \"group.id\": \"x\","
+                         "\"isolation.level\": \"read_uncommitted\", \"sasl.password\": \"hunter2\", \"sasl.kerberos.keytab\": \"k\"}}");
+  assert_int_equal(h.count, 6);
+  assert_non_null(strstr(h.all, "options.fetch.max.bites: "));
+  assert_non_null(strstr(h.all, "options.linger.ms: "));
+  assert_non_null(strstr(h.all, "options.group.id: the option group.id has a setting of its own: use `group` of the topic"));
+  assert_non_null(strstr(h.all, "options.isolation.level: the option isolation.level is decided by weir"));
+  assert_non_null(strstr(h.all, "use kafka.sasl.password"));
+  assert_null(strstr(h.all, "hunter2"));
+}
+
+static void login_is_checked(void **state) {
+  (void)state;
+  assert_int_equal(
+      check("{\"brokers\": \"b:1\", \"sasl\": {\"mechanism\": \"SCRAM-SHA-512\", \"user\": \"u\", \"password\": \"p\"}}").count, 0);
+  struct heard h = check("{\"brokers\": \"b:1\", \"sasl\": {\"mechanism\": \"GSSAPI\", \"user\": \"u\", \"password\": \"p\"}}");
+  assert_int_equal(h.count, 1);
+  assert_non_null(strstr(h.all, "sasl.mechanism: "));
+}
+
+static void expect_line(const char *json, const char *part) {
+  struct buffer b = {0};
+  char *line = kafka_line(map_of(json, &b));
+  assert_non_null(strstr(line, part));
+  assert_null(strstr(line, "hunter2"));
+  free(line);
+  buffer_free(&b);
+}
+
+static void line_is_encrypted_to_other_machines(void **state) {
+  (void)state;
+  expect_line("{\"brokers\": \"127.0.0.1:9092,localhost:9093, [::1]:9094\"}", "it does not leave this machine");
+  expect_line("{\"brokers\": \"127.0.0.1:9092,kafka.example.org:9093\"}", "encrypted, the brokers' certificates are verified");
+  expect_line("{\"brokers\": \"localhost.example.org:9093\"}", "encrypted, the brokers' certificates are verified");
+  expect_line("{\"brokers\": \"127.example.org:9093\"}", "encrypted, the brokers' certificates are verified");
+  expect_line("{\"brokers\": \"b:9093\", \"tls\": {\"enabled\": false}}", "NOT encrypted");
+  expect_line("{\"brokers\": \"b:9093\", \"tls\": {\"verify\": false}}", "NOT verified");
+  expect_line("{\"brokers\": \"b:9093\", \"sasl\": {\"mechanism\": \"PLAIN\", \"user\": \"me\", \"password\": \"hunter2\"}}",
+              "login by PLAIN as me");
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(good_options_pass),
+      cmocka_unit_test(bad_options_are_all_told),
+      cmocka_unit_test(login_is_checked),
+      cmocka_unit_test(line_is_encrypted_to_other_machines),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,6 @@
+// The `options:` of the pipeline file. See kafka_options.c. Included by workers/clients/kafka.c only.
+#pragma once
+#include "workers/clients/kafka_parts.h"
+
+// Sets all of them. False: at least one is wrong; e is the last, `find` (may be NULL) was told of each.
+bool kafka_options_set(rd_kafka_conf_t *conf, struct job_value options, kafka_finding *find, void *context, struct error *e);
