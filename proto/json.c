@@ -10,6 +10,7 @@
 
 #include "proto/buffer.h"
 #include "proto/error.h"
+#include "proto/json_piece.h"
 #include "proto/json_scan.h"
 #include "proto/json_shim.h"
 #include "proto/limits.h"
@@ -21,6 +22,12 @@ struct json_parser {
   struct buffer document;             // of json_records_open
   const uint8_t *record, *record_end; // what is still to be given of it
   uint32_t records_left;
+  uint32_t records_given;      // or refused
+  const char *text, *text_end; // of the document, where the caller keeps it
+  struct msgpack_path *path;   // to its records; NULL: the document itself
+  bool in_array;               // each element is a record
+  const char *piece;           // of the text: record number `pieces`; NULL: not looked for yet
+  uint32_t pieces;
   uint64_t odd;
 };
 
@@ -35,8 +42,8 @@ struct json_parser *json_parser_new(void) {
 void json_parser_free(struct json_parser *p) {
   if (!p) return;
   json_shim_free(p->shim);
+  json_records_close(p);
   buffer_free(&p->scratch);
-  buffer_free(&p->document);
   free(p);
 }
 
@@ -120,24 +127,19 @@ bool json_to_msgpack_at(struct json_parser *p, const char *text, size_t length, 
 }
 
 // Where in the document the value that `path` names begins; NULL when it is absent.
-static const uint8_t *find_value(const struct json_parser *p, const char *path, struct error *e) {
+static const uint8_t *find_value(const struct json_parser *p, const struct msgpack_path *path) {
   const uint8_t *at = p->document.at;
-  if (p->document.length == 0) return NULL;
-  if (*path == '\0') return at;
-  struct msgpack_path *compiled = msgpack_path_new(path, e);
-  if (!compiled) return NULL;
-  bool found = msgpack_path_start(compiled, at, at + p->document.length, &at);
-  msgpack_path_free(compiled);
-  return found ? at : NULL;
+  if (p->document.length == 0 || !path) return p->document.length == 0 ? NULL : at;
+  return msgpack_path_start(path, at, at + p->document.length, &at) ? at : NULL;
 }
 
 // Stands before the first record: each element of an array, or the one object.
 static bool start_records(struct json_parser *p, const char *path, struct error *e) {
   struct msgpack_value value;
-  error_clear(e);
-  const uint8_t *at = find_value(p, path, e);
+  if (*path != '\0' && !(p->path = msgpack_path_new(path, e))) return false;
+  const uint8_t *at = find_value(p, p->path);
   if (!at) {
-    if (!error_is_set(e)) error_set(e, ERROR_DATA, "no-records", "the document has nothing at \"%s\", where its records should be", path);
+    error_set(e, ERROR_DATA, "no-records", "the document has nothing at \"%s\", where its records should be", path);
     return false;
   }
   p->record = at;
@@ -147,18 +149,29 @@ static bool start_records(struct json_parser *p, const char *path, struct error 
     return false;
   }
   p->records_left = 1;
-  if (value.type == MSGPACK_MAP) return true;
+  p->in_array = value.type == MSGPACK_ARRAY;
+  if (!p->in_array) return true;
   p->records_left = value.length;
   p->record = at;
   return true;
 }
 
+static void records_forget(struct json_parser *p) {
+  msgpack_path_free(p->path);
+  p->path = NULL;
+  p->text = p->text_end = p->piece = NULL;
+  p->record = p->record_end = NULL;
+  p->document.length = 0;
+  p->records_left = p->records_given = p->pieces = 0;
+}
+
 bool json_records_open(struct json_parser *p, const char *text, size_t length, const char *path, struct error *e) {
   size_t written;
-  p->document.length = 0;
-  p->records_left = 0;
+  records_forget(p);
   if (!convert(p, text, length, JSON_SCAN_DEPTH_MOST, &p->document, &written, e)) return false;
   p->document.length = written;
+  p->text_end = text + length;
+  p->text = behind_mark(text, &length);
   return start_records(p, path, e);
 }
 
@@ -174,6 +187,7 @@ int json_records_next(struct json_parser *p, struct buffer *out, struct error *e
   }
   p->record = end;
   p->records_left--;
+  p->records_given++;
   if (deep) {
     error_set(e, ERROR_DATA, "too-deep", "a record is nested more than %d deep", LIMIT_DEPTH);
     return -1;
@@ -183,16 +197,34 @@ int json_records_next(struct json_parser *p, struct buffer *out, struct error *e
   return 1;
 }
 
+const char *json_record_text(struct json_parser *p, size_t *length) {
+  *length = 0;
+  if (p->records_given == 0) return "";
+  if (!p->piece) {
+    struct json_parser *keys = json_parser_new();
+    p->piece = json_piece_find(p->text, p->text_end, p->path, keys);
+    json_parser_free(keys);
+    if (!p->piece) return "";
+    if (p->in_array) p->piece = json_piece_first(p->piece, p->text_end);
+    p->pieces = 1;
+  }
+  for (; p->pieces < p->records_given; p->pieces++) p->piece = json_piece_next(p->piece, p->text_end);
+  *length = (size_t)(json_piece_end(p->piece, p->text_end) - p->piece);
+  return p->piece;
+}
+
 bool json_document_value(struct json_parser *p, const char *path, struct buffer *out) {
   struct error ignored = {0};
-  const uint8_t *at = find_value(p, path, &ignored), *end = at;
+  struct msgpack_path *compiled = *path == '\0' ? NULL : msgpack_path_new(path, &ignored);
+  if (*path != '\0' && !compiled) return false;
+  const uint8_t *at = find_value(p, compiled), *end = at;
+  msgpack_path_free(compiled);
   if (!at || !msgpack_skip_deep(&end, p->document.at + p->document.length, MSGPACK_DEPTH_MOST)) return false;
   buffer_add(out, at, (size_t)(end - at));
   return true;
 }
 
 void json_records_close(struct json_parser *p) {
+  records_forget(p);
   buffer_free(&p->document);
-  p->record = p->record_end = NULL;
-  p->records_left = 0;
 }

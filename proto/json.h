@@ -36,6 +36,9 @@ bool json_records_open(struct json_parser *p, const char *text, size_t length, c
 // Appends the next record to out. 1: given; 0: no more; -1: error (one record, e.g. too large or too deep: the next call goes on behind
 // it).
 int json_records_next(struct json_parser *p, struct buffer *out, struct error *e);
+// The text of the record that the last call of json_records_next gave or refused, as it stands in the document ("" before the first).
+// Found by walking the text from the record that was asked for before: meant for records that were refused, not for all.
+const char *json_record_text(struct json_parser *p, size_t *length);
 // Any other value of the open document (next link, cursor): appended as msgpack; false when absent.
 bool json_document_value(struct json_parser *p, const char *path, struct buffer *out);
 void json_records_close(struct json_parser *p);

@@ -67,6 +67,10 @@ bool msgpack_path_find(const struct msgpack_path *path, const uint8_t *at, const
 // Only where the value begins, without stepping over it: for large documents whose keys are texts that do not repeat (as JSON gives them).
 bool msgpack_path_start(const struct msgpack_path *path, const uint8_t *at, const uint8_t *end, const uint8_t **start);
 
+// The steps of a path, for who walks something else by it: true: a key of *number bytes (not terminated); false: element *number.
+uint32_t msgpack_path_steps(const struct msgpack_path *path);
+bool msgpack_path_step(const struct msgpack_path *path, uint32_t step, const char **key, uint32_t *number);
+
 // Writer into fixed memory: what does not fit is dropped and `overflow` is set; check it once at the end.
 struct msgpack_writer {
   uint8_t *at, *end;

@@ -162,3 +162,14 @@ bool msgpack_path_start(const struct msgpack_path *path, const uint8_t *at, cons
   *start = at;
   return true;
 }
+
+uint32_t msgpack_path_steps(const struct msgpack_path *path) {
+  return path->count;
+}
+
+bool msgpack_path_step(const struct msgpack_path *path, uint32_t step, const char **key, uint32_t *number) {
+  const struct step *s = &path->steps[step];
+  *key = path->keys + s->key;
+  *number = s->by_index ? s->index : s->key_length;
+  return !s->by_index;
+}

@@ -52,6 +52,20 @@ static void check_fixed(const char *text, size_t length, const struct buffer *wh
   free(memory);
 }
 
+// The piece of the text that a record was made of says the same when it is read alone. (A parser of its own: the document stays open.)
+static void check_piece(const char *text, size_t length, const struct buffer *record) {
+  static struct json_parser *other;
+  struct error e = {0};
+  struct buffer again = {0};
+  size_t piece;
+  const char *at = json_record_text(parser, &piece);
+  must(at >= text && at <= text + length && piece <= (size_t)(text + length - at));
+  if (!other) other = json_parser_new();
+  must(json_to_msgpack(other, at, piece, &again, &e) == (record->length > 0));
+  must(again.length == record->length && (again.length == 0 || memcmp(again.at, record->at, again.length) == 0));
+  buffer_free(&again);
+}
+
 static void check_records(const char *text, size_t length, const char *path) {
   struct error e = {0};
   struct buffer out = {0};
@@ -60,6 +74,7 @@ static void check_records(const char *text, size_t length, const char *path) {
     while ((more = json_records_next(parser, &out, &e)) != 0) {
       if (more > 0) must(msgpack_valid(out.at, out.at + out.length));
       if (more < 0) must(e.class == ERROR_DATA);
+      check_piece(text, length, &out);
       buffer_clear(&out);
     }
   }

@@ -445,6 +445,20 @@ static bool open_records(const char *text, const char *path, char **copy, struct
   return json_records_open(parser, *copy, length, path, e);
 }
 
+// The text of the record just given or refused is that very record: read alone it says the same.
+static void check_text(const struct buffer *record, bool refused) {
+  struct json_parser *other = json_parser_new();
+  struct buffer again = {0};
+  struct error e = {0};
+  size_t length;
+  const char *text = json_record_text(parser, &length);
+  assert_int_equal(json_to_msgpack(other, text, length, &again, &e), !refused);
+  assert_int_equal(again.length, record->length);
+  if (!refused) assert_memory_equal(again.at, record->at, again.length);
+  json_parser_free(other);
+  buffer_free(&again);
+}
+
 // The records at `path`, as JSON joined by ";", or the error's code in angle brackets.
 static void check_records(const char *text, const char *path, const char *expected) {
   struct buffer out = {0}, json = {0};
@@ -461,6 +475,7 @@ static void check_records(const char *text, const char *path, const char *expect
         buffer_print(&json, "<%s>", e.code);
       else
         assert_true(msgpack_to_json(&at, out.at + out.length, &json));
+      check_text(&out, more < 0);
       buffer_clear(&out);
     }
   }
@@ -483,6 +498,10 @@ static void records_one_by_one(void **state) {
   check_records("{\"events\":[]}", "events", "");
   check_records("[]", "", "");
   check_records("{\"events\":[1],\"events\":[2]}", "events", "2");
+  check_records("\xef\xbb\xbf \t[ 1 ,\n\"a,]\\\"\" , {\"x\" : [ {} , [ ] ] } ,-1.5e3\n] ", "", "1;\"a,]\\\"\";{\"x\":[{},[]]};-1500.0");
+  check_records("{\"a\":{\"e\\u0076\":[0]},\"x\":[\"]\"],\"\\u0061\":{\"\\\\\":1,\"e\\u0076\":[1,2]}}", "a.ev", "1;2");
+  check_records("[[],[{\"a\":5},6]]", "[1]", "{\"a\":5};6");
+  check_records("[[1],[2,[3,4]]]", "[1][1]", "3;4");
   check_records("{\"event\":[]}", "events", "<no-records>");
   check_records("{\"events\":null}", "events", "<no-records>");
   check_records("{\"events\":\"x\"}", "events", "<no-records>");
@@ -532,6 +551,10 @@ static void a_large_record_is_passed_over(void **state) {
   assert_int_equal(json_records_next(parser, &out, &e), 1);
   assert_int_equal(json_records_next(parser, &out, &e), -1);
   assert_string_equal(e.code, "too-large");
+  size_t piece;
+  const char *refused = json_record_text(parser, &piece);
+  assert_ptr_equal(refused, copy + strlen("[1,"));
+  assert_int_equal(piece, LIMIT_RECORD + 2);
   assert_int_equal(json_records_next(parser, &out, &e), 1);
   assert_int_equal(json_records_next(parser, &out, &e), 0);
   assert_int_equal(out.length, 2);

@@ -216,6 +216,38 @@ static void broken_document_is_one_dead_letter(void **state) {
   assert_int_equal(run(", \"format\": \"json\""), WORKER_EXIT_OPERATOR);
 }
 
+// What of a record is kept is its text as it stands, cut where it is longer than a letter may be.
+static void refused_records_of_a_document_keep_their_bytes(void **state) {
+  (void)state;
+  struct buffer text = {0}, deep = {0}, large = {0};
+  buffer_text(&deep, "{\"deep\" :");
+  for (int i = 0; i < 200; i++) buffer_byte(&deep, i < 100 ? '[' : ']');
+  buffer_byte(&deep, '}');
+  buffer_text(&large, "{\"large\": \"");
+  while (large.length < LIMIT_RECORD + 100) buffer_text(&large, "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef");
+  buffer_print(&text, "{\"events\": [{\"n\":1}, %s,\n", buffer_cstring(&deep));
+  buffer_add(&text, large.at, large.length);
+  buffer_text(&text, "\"}, {\"n\":2}]}");
+  put(buffer_cstring(&text));
+  struct rig r;
+  rig_open(&r, sinks, 1, 8 << 20);
+  char *settings = memory_print("{\"path\": \"%s\", \"format\": \"json\", \"records\": \"events\"}", path);
+  rig_start(&r, "file", settings);
+  assert_int_equal(rig_finish(&r), WORKER_EXIT_DONE);
+  assert_int_equal(sinks[0].got_count, 4);
+  assert_memory_equal(sinks[0].got[1], "dead too-deep ", 14);
+  assert_string_equal(sinks[0].got[1] + 14, buffer_cstring(&deep));
+  assert_memory_equal(sinks[0].got[2], "dead too-large ", 15);
+  assert_memory_equal(sinks[0].got[2] + 15, large.at, LIMIT_DEAD_DATA);
+  assert_string_equal(sinks[0].got[2] + 15 + LIMIT_DEAD_DATA, " (cut)");
+  assert_string_equal(sinks[0].got[3], "{\"n\":2}");
+  rig_close(&r);
+  free(settings);
+  buffer_free(&text);
+  buffer_free(&deep);
+  buffer_free(&large);
+}
+
 static void document_without_its_records_is_a_dead_letter(void **state) {
   (void)state;
   put("{\"error\": \"no\"}");
@@ -450,6 +482,7 @@ int main(void) {
       TEST(document),
       TEST(rewritten_document_is_refused),
       TEST(broken_document_is_one_dead_letter),
+      TEST(refused_records_of_a_document_keep_their_bytes),
       TEST(document_without_its_records_is_a_dead_letter),
       TEST(values),
       TEST(bytes_that_are_no_msgpack_stop_the_source),

@@ -419,7 +419,12 @@ static void records_that_cannot_go_on_are_dead_letters_once(void **state) {
   (void)state;
   server_start(&server, bad_records);
   assert_int_equal(run(CHANGED), WORKER_EXIT_DONE);
-  EXPECT("{\"id\":1}", "dead not-an-object \x05", "dead no-key \x81\xa1x\x01", "dead too-deep  (cut)", "{\"id\":3}");
+  struct buffer deep = {0};
+  buffer_text(&deep, "dead too-deep {\"id\": 2, \"deep\": ");
+  for (int i = 0; i < 200; i++) buffer_byte(&deep, i < 100 ? '[' : ']');
+  buffer_byte(&deep, '}');
+  EXPECT("{\"id\":1}", "dead not-an-object \x05", "dead no-key \x81\xa1x\x01", buffer_cstring(&deep), "{\"id\":3}");
+  buffer_free(&deep);
   assert_int_equal(run(CHANGED), WORKER_EXIT_DONE);
   assert_int_equal(sinks[0].got_count, 5);
   assert_int_equal(last_filtered, 5);

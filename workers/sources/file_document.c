@@ -74,8 +74,11 @@ static bool take_visit(struct file_source *f, struct file *file, uint64_t positi
     input.witness = source_witness(record->at, record->length);
     return file_value_input(f, &input, record->at, record->length, e);
   }
+  size_t length;
+  const char *text = json_record_text(f->json, &length);
+  input.bytes = length;
   char *reason = memory_print("record %llu of the document: %s", (unsigned long long)position, why->text);
-  struct source_dead dead = {.code = why->code, .reason = reason, .bytes = "", .cut = true};
+  struct source_dead dead = {.code = why->code, .reason = reason, .bytes = text, .length = length};
   bool good = source_input_dead(&f->source, &input, &dead, e);
   free(reason);
   return good;

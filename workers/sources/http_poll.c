@@ -117,10 +117,9 @@ static enum http_poll_result page_fetch(struct poll *p, const char *url, bool co
 
 // A record that cannot go on becomes a dead letter in the journal, so that it is as exact as the others. With `emit: changed` it has a key
 // like they do (no msgpack begins with its first byte), or it would come again with every poll.
-static bool dead_add(struct poll *p, const char *code, const char *reason, const struct buffer *record) {
-  struct dead_letter letter = {
-      .node = p->h->w->node, .code = code, .reason = reason, .format = "msgpack", .data = record->at, .cut = record->length == 0};
-  letter.data_length = record->length > UINT32_MAX ? UINT32_MAX : (uint32_t)record->length;
+static bool dead_add(struct poll *p, const char *code, const char *reason, const char *format, const void *data, size_t length) {
+  struct dead_letter letter = {.node = p->h->w->node, .code = code, .reason = reason, .format = format, .data = data};
+  letter.data_length = length > UINT32_MAX ? UINT32_MAX : (uint32_t)length;
   uint32_t room = dead_size(&letter);
   uint8_t *bytes = memory_get(room), key[DEAD_KEY] = {0xc1};
   struct msgpack_writer w = {.at = bytes, .end = bytes + room};
@@ -137,11 +136,21 @@ static bool record_add(struct poll *p, const struct buffer *record) {
   const uint8_t *key = NULL, *key_end = NULL, *end = record->at + record->length;
   uint8_t head = *record->at;
   bool map = (head & 0xf0) == 0x80 || head == 0xde || head == 0xdf;
-  if (!map) return dead_add(p, "not-an-object", "a record is a JSON object; this is another value", record);
+  if (!map) return dead_add(p, "not-an-object", "a record is a JSON object; this is another value", "msgpack", record->at, record->length);
   if (p->h->key && (!msgpack_path_find(p->h->key, record->at, end, &key, &key_end) || *key == 0xc0))
-    return dead_add(p, "no-key", "the record has nothing in the field that is its key", record);
+    return dead_add(p, "no-key", "the record has nothing in the field that is its key", "msgpack", record->at, record->length);
   struct journal_record out = {.kind = JOURNAL_DATA, .arrival = p->arrival, .body = record->at, .length = record->length};
   return journal_add(p->h->journal, &out, key, (size_t)(key_end - key), p->e);
+}
+
+// A record that is nested too deep or too large, with its text as it stands in the answer.
+static bool refused_add(struct poll *p, const struct error *why) {
+  size_t length;
+  const char *text = json_record_text(p->h->json, &length);
+  char *reason = memory_print("record %llu of the answer: %s", (unsigned long long)p->records, why->text);
+  bool good = dead_add(p, why->code, reason, "raw", text, length);
+  free(reason);
+  return good;
 }
 
 // All records of the open answer into the open transaction. STOPPED: a stop was asked.
@@ -155,10 +164,7 @@ static enum http_poll_result records_add(struct poll *p) {
     int got = json_records_next(p->h->json, &record, &why);
     if (got == 0) break;
     p->records++;
-    char *reason = got < 0 ? memory_print("record %llu of the answer: %s", (unsigned long long)p->records, why.text) : NULL;
-    bool good = got < 0 ? dead_add(p, why.code, reason, &record) : record_add(p, &record);
-    free(reason);
-    if (!good)
+    if (got < 0 ? !refused_add(p, &why) : !record_add(p, &record))
       result = HTTP_POLL_FAILED;
     else if (p->records % RECORDS_PER_TURN == 0 && source_turn(&p->h->source))
       result = HTTP_POLL_STOPPED;
