@@ -7,6 +7,7 @@
 
 #include "proto/error.h"
 #include "proto/job.h"
+#include "supervisor/json_text.h"
 #include "supervisor/plan_build.h"
 #include "supervisor/plan_report.h"
 #include "supervisor/suggest.h"
@@ -158,26 +159,66 @@ static void print_drawing(const struct plan *plan, enum graph_format format, str
   if (dot) buffer_text(out, "}\n");
 }
 
+// ---- JSON
+
+static void json_node(const struct plan *plan, size_t index, struct json_text *j) {
+  const struct plan_node *node = &plan->nodes[index];
+  struct buffer text = {0};
+  json_text_open(j, NULL, '{');
+  json_text_string(j, "name", node->name);
+  json_text_string(j, "section", plan_section_word(node->section));
+  json_text_string(j, "kind", node->kind ? node->kind->name : NULL);
+  for (size_t i = 0; i < plan->chain_count; i++)
+    if (plan->chains[i].source == index) json_text_int(j, "lanes", plan->chains[i].lanes);
+  json_text_string(j, "form", node->form);
+  describe(plan, index, &text);
+  json_text_string(j, "text", buffer_cstring(&text));
+  json_text_close(j, '}');
+  buffer_free(&text);
+}
+
+static void print_json(const struct plan *plan, struct buffer *out) {
+  struct json_text j = {.out = out};
+  json_text_open(&j, NULL, '{');
+  json_text_string(&j, "command", "graph");
+  json_text_string(&j, "pipeline", plan->pipeline);
+  json_text_open(&j, "nodes", '[');
+  for (size_t i = 0; i < plan->node_count; i++) json_node(plan, i, &j);
+  json_text_close(&j, ']');
+  json_text_open(&j, "edges", '[');
+  for (size_t i = 0; i < plan->node_count; i++)
+    for (size_t f = 0; f < plan->nodes[i].from_count; f++) {
+      json_text_open(&j, NULL, '{');
+      json_text_string(&j, "from", plan->nodes[plan->nodes[i].from[f]].name);
+      json_text_string(&j, "to", plan->nodes[i].name);
+      json_text_close(&j, '}');
+    }
+  json_text_close(&j, ']');
+  json_text_close(&j, '}');
+  buffer_byte(out, '\n');
+}
+
 void graph_print(const struct plan *plan, enum graph_format format, struct buffer *out) {
   switch (format) {
   case GRAPH_TEXT: print_text(plan, out); break;
   case GRAPH_DOT:
   case GRAPH_MERMAID: print_drawing(plan, format, out); break;
+  case GRAPH_JSON: print_json(plan, out); break;
   }
 }
 
 // ---- the verb
 
 static bool format_find(const char *name, enum graph_format *format) {
-  static const char *const names[] = {[GRAPH_TEXT] = "text", [GRAPH_DOT] = "dot", [GRAPH_MERMAID] = "mermaid"};
+  static const char *const names[] = {[GRAPH_TEXT] = "text", [GRAPH_DOT] = "dot", [GRAPH_MERMAID] = "mermaid", [GRAPH_JSON] = "json"};
   struct suggest near = suggest_start(name ? name : "text");
-  for (enum graph_format f = GRAPH_TEXT; f <= GRAPH_MERMAID; f++) {
+  for (enum graph_format f = GRAPH_TEXT; f <= GRAPH_JSON; f++) {
     suggest_try(&near, names[f]);
     if (strcmp(names[f], near.wanted) != 0) continue;
     *format = f;
     return true;
   }
-  fprintf(stderr, "weir graph: there is no format `%s`: text, dot or mermaid\n", name);
+  fprintf(stderr, "weir graph: there is no format `%s`: text, dot, mermaid or json\n", name);
   if (near.best) fprintf(stderr, "did you mean `%s`?\n", near.best);
   return false;
 }

@@ -59,7 +59,7 @@ static int dispatch(const struct command *c, char **argv) {
   switch (c->verb) {
   case VERB_RUN: return run(c, argv);
   case VERB_CHECK: return check_verb(&options, c->given & OPTION_JSON, is_colour_wanted(c, STDERR_FILENO));
-  case VERB_GRAPH: return graph_verb(&options, c->format);
+  case VERB_GRAPH: return graph_verb(&options, c->given & OPTION_JSON ? "json" : c->format);
   case VERB_REFERENCE: return reference_verb(c->given & OPTION_SCHEMA);
   case VERB_DLQ: return verb_with_plan(c, dlq_verb);
   case VERB_POSITIONS: return verb_with_plan(c, positions_verb);

@@ -89,7 +89,7 @@ static void take_top(struct draft *d, const char *state) {
 
 bool plan_draft(struct draft *d, const struct plan_options *options, struct plan_report *report) {
   *report = (struct plan_report){0};
-  *d = (struct draft){.plan = memory_get(sizeof *d->plan), .report = report};
+  *d = (struct draft){.plan = memory_get(sizeof *d->plan), .report = report, .once = options->once};
   d->plan->file = memory_text(options->file);
   d->folder = folder_of(options->file);
   d->plan->text = config_file_read(options->file, report);
@@ -100,6 +100,7 @@ bool plan_draft(struct draft *d, const struct plan_options *options, struct plan
     take_top(d, options->state);
     plan_ask(d, false);
     if (!report->failed) plan_grow(d);
+    if (!report->failed) plan_files(d);
     d->checked = !report->failed;
     if (d->checked && options->connect) plan_ask(d, true);
   }

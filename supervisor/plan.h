@@ -73,6 +73,7 @@ struct plan_options {
   const char *file;
   const char *state; // --state, or NULL
   bool connect;      // try the targets
+  bool once;         // for a run with --once: a source that has no end is an error
 };
 
 // Reads, checks and plans; every error of the file lands in the report, not only the first. NULL when it failed (the report says why).

@@ -49,7 +49,8 @@ static void report_finding(struct draft *d, size_t index, const struct check_fin
 static void ask(struct draft *d, size_t index, const struct draft_node *input, bool connect, struct check *c) {
   const struct plan *p = d->plan;
   const struct plan_node *node = &p->nodes[index];
-  *c = (struct check){.pipeline = p->pipeline, .node = node->name, .settings = plan_settings(node), .connect = connect, .state = p->state};
+  *c = (struct check){
+      .pipeline = p->pipeline, .node = node->name, .settings = plan_settings(node), .connect = connect, .once = d->once, .state = p->state};
   const char **names = memory_get((p->node_count + 1) * sizeof *names);
   for (size_t i = 0; i < p->node_count; i++)
     if (i != index && p->nodes[i].section != PLAN_SINK) names[c->input_count++] = p->nodes[i].name;

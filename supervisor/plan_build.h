@@ -2,6 +2,7 @@
 // (check.c, run.c) include this.
 //
 //   config_file, config_yaml -> plan_nodes.c (nodes, settings, from) -> plan_ask.c (what workers say, columns) -> plan_chain.c (trees)
+//   -> plan_files.c (files with two writers)
 //
 // Each step adds to the report and goes on; the next one skips what is broken (`usable`), so that one mistake is told once.
 #pragma once
@@ -29,6 +30,7 @@ struct draft {
   size_t node_count;
   char **left_out; // names of nodes whose `when:` is empty
   size_t left_out_count;
+  bool once;    // as plan_options says
   bool checked; // the file is good as far as it goes without its targets
 };
 
@@ -40,6 +42,9 @@ void plan_draft_free(struct draft *d); // leaves d->plan to its owner when it wa
 void plan_collect(struct draft *d);
 void plan_ask(struct draft *d, bool connect);
 void plan_grow(struct draft *d);
+
+// Refuses files that two workers would write (plan_files.c); after plan_grow.
+void plan_files(struct draft *d);
 
 // Decides which sink of a chain stores whose dead letters.
 void plan_deal_dead_nodes(const struct plan *p, struct plan_chain *chain);

@@ -61,7 +61,7 @@ static void report_log(struct instance *i, const struct plan_report *report) {
 // As plan_make, but the text of a bad file is kept for its messages.
 static bool plan_open(struct instance *i) {
   struct plan_report report;
-  struct plan_options options = {.file = i->options.file, .state = i->options.state};
+  struct plan_options options = {.file = i->options.file, .state = i->options.state, .once = i->options.once && !i->options.retry_only};
   struct draft draft;
   bool good = plan_draft(&draft, &options, &report);
   if (i->options.log_json)

@@ -267,8 +267,8 @@ static const struct setting generate_rows[] = {
     {.name = "sql",
      .type = SETTING_SQL,
      .flags = SETTING_REQUIRED | SETTING_FLOWS,
-     .help = "SELECT over `n` (number of the row in its partition, from 1), `partition` and `seed`, without FROM: SELECT n AS id, random() "
-             "AS r."},
+     .help = "SELECT over `n` (number of the row in its partition, from 1), `partition` and `seed`, without FROM: SELECT n AS id, "
+             "hash(n, seed) AS r. The same n gives the same row, so random() is refused."},
     {.name = "count", .type = SETTING_INT, .least = 0, .most = INT64_MAX, .otherwise = "0", .help = "Rows of each partition; 0: endless."},
     {.name = "rate",
      .type = SETTING_INT,

@@ -24,7 +24,12 @@ const struct worker_kind worker_kinds[] = {
     {.name = "retry", .role = WORKER_PRODUCER, .run = retry_source_run},
     {.name = "sql", .role = WORKER_TRANSFORMER, .run = sql_stage_run, .check = sql_stage_check},
     {.name = "table", .role = WORKER_SINKER, .run = table_sink_run, .check = table_sink_check, .store = table_store_open},
-    {.name = "file", .role = WORKER_SINKER, .run = file_sink_run, .check = file_sink_check, .store = file_store_open},
+    {.name = "file",
+     .role = WORKER_SINKER,
+     .run = file_sink_run,
+     .check = file_sink_check,
+     .store = file_store_open,
+     .writes = file_sink_writes},
 };
 const size_t worker_kind_count = sizeof worker_kinds / sizeof *worker_kinds;
 

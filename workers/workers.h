@@ -42,6 +42,7 @@ struct check {
   size_t column_count; // what the node's input gives, when it is known (sinks: key must be among them)
   bool columns_known;
   bool connect;      // --connect: try the target too; creates nothing
+  bool once;         // for a run that must come to its end by itself (--once)
   const char *state; // state folder
   // answered (owned by the check; check_free)
   struct check_finding *findings;
@@ -62,6 +63,8 @@ struct worker_kind {
   worker_main *run;
   void (*check)(struct check *c); // NULL: the settings table says it all
   store_opener *store;            // sinks: where positions and dead letters are, for the verbs
+  // Sinks: the path of the file that this worker, and it alone, writes; owned by the caller. NULL: its target takes several writers.
+  char *(*writes)(struct job_value settings, unsigned lane, unsigned lanes);
 };
 
 extern const struct worker_kind worker_kinds[];

@@ -355,6 +355,17 @@ def test_graph_of_a_broken_file(weir, tmp_path):
     assert result.code == 2 and "did you mean `dot`?" in result.err, result
 
 
+def test_graph_as_json(weir, tmp_path):
+    (tmp_path / "pipe.yaml").write_text(GOOD)
+    for option in (["--json"], ["--format", "json"]):
+        answer = weir("graph", "pipe.yaml", *option).json
+        nodes = {node["name"]: node for node in answer["nodes"]}
+        assert answer["pipeline"] == "all" and list(nodes) == ["events", "eonet_raw", "cleaned", "events_table"]
+        assert nodes["events"]["lanes"] == 1 and nodes["events"]["kind"] == "http" and nodes["cleaned"]["form"].startswith(("batch", "one by one"))
+        assert [(edge["from"], edge["to"]) for edge in answer["edges"]] == [
+            ("events", "eonet_raw"), ("eonet_raw", "cleaned"), ("cleaned", "events_table")]
+
+
 def matches(schema, value):
     """As much of JSON Schema as docs/pipeline.schema.json uses."""
     kinds = {"string": str, "number": (int, float), "integer": int, "boolean": bool, "null": type(None), "object": dict, "array": list}

@@ -89,6 +89,25 @@ def test_one_source_three_sinks(weir, write, database, tmp_path):
     assert [line["id"] for line in text.lines()] == wanted
 
 
+def test_two_sinks_write_one_table(weir, write, target, tmp_path):
+    more = ", columns: {id: bigint}"
+    file = write(table(target, more) + table(target, more, name="again"))
+    for last in (100, 200):
+        feed(tmp_path, *({"id": n} for n in range(last - 100, last)))
+        good(weir("run", file, "--once", "--state", "state"))
+    assert target.query("SELECT count(*), count(DISTINCT id) FROM t") == [(400, 200)]
+    assert target.query("SELECT sink, rows FROM weir_positions ORDER BY sink") == [("again", 200), ("out", 200)]
+
+
+def test_two_sinks_cannot_write_one_file(weir, write, tmp_path):
+    feed(tmp_path, {"id": 1})
+    file = write("  one: {from: lines, type: file, path: out.ndjson}\n  two: {from: lines, type: file, path: ./out.ndjson}\n")
+    for verb in ("check", "run"):
+        done = weir(verb, file)
+        assert done.code == 2 and "sink `two` would write ./out.ndjson, which sink `one` in line 5 writes as well" in done.err, done
+    assert not os.path.exists(tmp_path / "out.ndjson")
+
+
 def test_a_new_sink_gets_everything(weir, write, target, tmp_path):
     feed(tmp_path, *({"id": n} for n in range(10)))
     good(weir("run", write(table(target)), "--once", "--state", "state"))

@@ -153,6 +153,14 @@ def test_generated_rows_are_the_same_in_any_number_of_lives(start, weir, write, 
     assert count(sqlite_target, "out") == 1200000
 
 
+def test_once_of_a_source_without_an_end_is_refused_before_anything_starts(weir, write, tmp_path):
+    file = write("type: generate\nsql: SELECT n")
+    done = weir("run", file, "--once")
+    assert done.code == 2 and "pipeline.yaml:3:3: error" in done.err and "`count`" in done.err, done
+    assert sorted(os.listdir(tmp_path)) == ["pipeline.yaml"]
+    assert weir("check", file).code == 0
+
+
 def test_all_pages_of_an_answer_arrive(weir, write, site, sqlite_target):
     def page(path):
         number = int(path.split("page=")[1])

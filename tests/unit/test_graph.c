@@ -21,7 +21,7 @@ static const char pipeline[] = "pipeline: drawn\n"
                                "topics:\n"
                                "  raw: {from: [lines, web]}\n"
                                "sinks:\n"
-                               "  copy: {from: raw, type: file, path: out.ndjson}\n"
+                               "  copy: {from: raw, type: table, url: 'sqlite:out.db', table: t}\n"
                                "  pg: {from: web, type: table, url: 'postgresql://me:hunter2#@h/d?password=hunter3', table: t}\n";
 
 static char *drawn(enum graph_format format) {
@@ -55,7 +55,7 @@ static void test_text(void **state) {
   assert_string_equal(text, "drawn\n"
                             "├─ lines  file in \"1\".ndjson none-*\n"
                             "│  └─ raw  topic, records pass on\n"
-                            "│     └─ copy  file out.ndjson\n"
+                            "│     └─ copy  table t in sqlite:out.db\n"
                             "└─ web  http https://me:*******@api.example/x\n"
                             "   ├─ raw  (see above)\n"
                             "   └─ pg  table t in postgresql://me:********@h/d\n");
@@ -80,11 +80,20 @@ static void test_mermaid(void **state) {
   free(text);
 }
 
+static void test_json(void **state) {
+  (void)state;
+  char *text = drawn(GRAPH_JSON);
+  assert_non_null(strstr(text, "\"name\":\"web\",\"section\":\"source\",\"kind\":\"http\",\"lanes\":1,\"form\":null"));
+  assert_non_null(strstr(text, "\"edges\":[{\"from\":\"lines\",\"to\":\"raw\"},{\"from\":\"web\",\"to\":\"raw\"},"));
+  free(text);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_text),
       cmocka_unit_test(test_dot),
       cmocka_unit_test(test_mermaid),
+      cmocka_unit_test(test_json),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,4 +1,5 @@
 // Whole pipeline files: what becomes of them, and what is said of broken ones. The SQL is the real stage's, the sinks are the real kinds.
+#include <limits.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -94,8 +95,9 @@ static const struct plan_worker *worker_at(const struct plan_chain *c, const str
   return NULL;
 }
 
-#define SOURCE           "sources:\n  lines: {type: file, path: in.ndjson}\n"
-#define SINK(name, from) "  " name ": {from: " from ", type: file, path: " name ".out}\n"
+#define SOURCE            "sources:\n  lines: {type: file, path: in.ndjson}\n"
+#define TABLE(name, from) "  " name ": {from: " from ", type: table, url: 'sqlite:x', table: t}\n" // may have several inputs
+#define SINK(name, from)  "  " name ": {from: " from ", type: file, path: " name ".out}\n"
 
 static void test_a_line_of_three(void **state) {
   (void)state;
@@ -150,7 +152,7 @@ static void test_a_tree(void **state) {
   // A diamond: `both` reads two transforms, so it stands in the tree twice. The topic has no worker, but a place in the edge.
   struct made m = make_good(SOURCE "transforms:\n  a: {sql: SELECT 1 AS x FROM lines}\n  b: {sql: SELECT 2 AS x FROM raw}\n"
                                    "topics:\n  raw: {from: lines}\n"
-                                   "sinks:\n" SINK("last", "lines") SINK("both", "[b, a]"));
+                                   "sinks:\n" SINK("last", "lines") TABLE("both", "[b, a]"));
   const struct plan *p = m.plan;
   const struct plan_chain *c = &p->chains[0];
   assert_int_equal(c->worker_count, 6);
@@ -260,7 +262,7 @@ static void test_when(void **state) {
   assert_int_equal(m.plan->node_count, 2);
   done(&m);
   assert_broken(SOURCE "  more: {when: \"\", type: file, path: x}\nsinks:\n" SINK("out", "more"), 5, 15, "left out by `when:`");
-  m = make_good(SOURCE "  more: {when: \"yes\", type: file, path: x}\nsinks:\n" SINK("out", "[lines, more]"));
+  m = make_good(SOURCE "  more: {when: \"yes\", type: file, path: x}\nsinks:\n" TABLE("out", "[lines, more]"));
   assert_int_equal(m.plan->node_count, 3);
   done(&m);
 }
@@ -276,6 +278,31 @@ static void test_references(void **state) {
   assert_broken(SOURCE "transforms:\n  a: {sql: SELECT 1 AS x FROM b}\n  b: {sql: SELECT 1 AS x FROM a}\nsinks:\n" SINK("out", "lines"), 4,
                 3, "circle: a -> b -> a");
   assert_broken(SOURCE "topics:\n  t: {from: lines}\nsinks: {}\n", 1, 1, "nothing flows");
+}
+
+#define FILE_SINK(name, from, path) "  " name ": {from: " from ", type: file, path: " path "}\n"
+
+// Two writers of one file would wait for each other's lock for ever.
+static void test_a_file_has_one_writer(void **state) {
+  (void)state;
+  assert_broken(SOURCE "sinks:\n" FILE_SINK("a", "lines", "x") FILE_SINK("b", "lines", "x"), 5, 0,
+                "sink `b` would write x, which sink `a` in line 4 writes as well");
+  assert_broken(SOURCE "sinks:\n" FILE_SINK("a", "lines", "no/./such/../x") FILE_SINK("b", "lines", ".//no/x"), 5, 0, "sink `a` in line 4");
+  char text[2 * PATH_MAX], real[PATH_MAX], link[120];
+  assert_non_null(realpath(folder, real));
+  snprintf(link, sizeof link, "%s/other", folder);
+  assert_int_equal(symlink(".", link), 0);
+  snprintf(text, sizeof text, SOURCE "sinks:\n" FILE_SINK("a", "lines", "%s/x") FILE_SINK("b", "lines", "%s/other/x"), real, folder);
+  assert_broken(text, 5, 0, "sink `a` in line 4");
+  unlink(link);
+  // Lanes write files of their own: the second lane's name is what the other sink writes.
+  assert_broken("sources:\n  n: {type: generate, sql: SELECT n, partitions: 2, lanes: 2}\nsinks:\n" FILE_SINK(
+                    "a", "n", "out.ndjson") "  b: {from: n, type: file, path: 'out.{lane}.ndjson'}\n",
+                5, 0, "which sink `a` in line 4");
+  assert_broken(SOURCE "  more: {type: file, path: y}\nsinks:\n" FILE_SINK("a", "[lines, more]", "x"), 5, 0,
+                "with what comes by lines and with what comes by more");
+  struct made m = make_good(SOURCE "sinks:\n" FILE_SINK("a", "lines", "x") FILE_SINK("b", "lines", "sub/x") FILE_SINK("c", "lines", "x.1"));
+  done(&m);
 }
 
 static void test_topics_and_lookups(void **state) {
@@ -350,6 +377,7 @@ int main(void) {
       cmocka_unit_test(test_state_folder),
       cmocka_unit_test(test_when),
       cmocka_unit_test(test_references),
+      cmocka_unit_test(test_a_file_has_one_writer),
       cmocka_unit_test(test_topics_and_lookups),
       cmocka_unit_test(test_kinds),
       cmocka_unit_test(test_sql_places),

@@ -49,6 +49,11 @@ int file_sink_run(struct worker *w) {
   return sink_run(w, &target_file);
 }
 
+char *file_sink_writes(struct job_value settings, unsigned lane, unsigned lanes) {
+  struct error e = {0};
+  return file_sink_path(settings, lane, lanes, &e); // without a path the check has its finding
+}
+
 // The folder of a path; owned by the caller.
 static char *folder_of(const char *path) {
   const char *slash = strrchr(path, '/');

@@ -43,6 +43,12 @@ struct generate {
   bool owes_progress; // the last input gave nothing, so no record tells the sinks how far it is
 };
 
+static bool is_finite(uint64_t count, bool once, struct error *e) {
+  if (count > 0 || !once) return true;
+  error_set(e, ERROR_CONFIG, "count", "without `count` this source never ends, so --once would not either");
+  return false;
+}
+
 static bool settings_load(struct generate *g, struct error *e) {
   struct job_value settings = g->w->settings;
   char *sql = job_text(settings, "sql", "");
@@ -54,9 +60,7 @@ static bool settings_load(struct generate *g, struct error *e) {
   g->rate = rate < 0 ? 0 : (uint64_t)rate;
   g->row_room = ROW_ROOM;
   free(sql);
-  if (g->count > 0 || !g->w->once) return true;
-  error_set(e, ERROR_CONFIG, "count", "without count this source never ends, so --once would not either");
-  return false;
+  return is_finite(g->count, g->w->once, e);
 }
 
 static void heartbeat(void *context) {
@@ -308,6 +312,8 @@ void generate_source_check(struct check *c) {
       c->output[i] = (struct check_column){.name = memory_text(sql_engine_column_name(engine, i)), .type = memory_text("")};
     c->form = memory_text(sql_engine_form(engine));
   }
+  struct error e = {0};
+  if (!is_finite((uint64_t)job_int(c->settings, "count", 0), c->once, &e)) check_find(c, CHECK_ERROR, "count", -1, NULL, "%s", e.text);
   sql_engine_free(engine);
   sql_problems_free(&problems);
   free(given);
