@@ -13,12 +13,12 @@
 static bool account_holds(struct instance *i) {
   struct tally *tallies = tally_take(i);
   bool holds = true;
-  for (size_t n = 0; n < i->plan->node_count; n++) {
+  for (size_t n = 0; n < tally_count(i->plan); n++) {
     if (tally_holds(&tallies[n])) continue;
     struct log_line l;
     const uint64_t *c = tallies[n].counters;
     say_begin(i, &l, LOG_LEVEL_ERROR, "the account of a node does not add up", NULL);
-    log_text(&l, "node", i->plan->nodes[n].name);
+    log_text(&l, "node", tallies[n].node->name);
     log_uint(&l, "in", c[COUNT_IN]);
     log_uint(&l, "with_rows", c[COUNT_WITH_ROWS]);
     log_uint(&l, "filtered", c[COUNT_FILTERED]);

@@ -61,7 +61,9 @@ static void print_node(struct buffer *out, const struct draft *d, size_t index) 
   const struct plan *p = d->plan;
   const struct plan_node *node = &p->nodes[index];
   buffer_print(out, "%s %s", plan_section_word(node->section), node->name);
-  if (node->kind)
+  if (node->at_brokers)
+    buffer_print(out, ": %s", plan_topic_use(node));
+  else if (node->kind)
     buffer_print(out, ": %s", node->kind->name);
   else
     buffer_text(out, ": no brokers, records pass on");
@@ -144,7 +146,7 @@ static void json_node(struct json_text *j, const struct draft *d, size_t index) 
   json_text_open(j, NULL, '{');
   json_text_string(j, "name", node->name);
   json_text_string(j, "section", plan_section_word(node->section));
-  json_text_string(j, "kind", node->kind ? node->kind->name : NULL);
+  json_text_string(j, "kind", node->at_brokers ? "topic" : node->kind ? node->kind->name : NULL);
   json_text_string(j, "form", node->form);
   json_text_open(j, "from", '[');
   for (size_t i = 0; i < node->from_count; i++) json_text_string(j, NULL, d->plan->nodes[node->from[i]].name);

@@ -32,15 +32,25 @@ static void add_paths(struct buffer *out, struct job_value paths) {
   }
 }
 
+// "topic eonet_raw, written and read".
+static void describe_topic(const struct plan_node *node, struct buffer *out) {
+  char *name = job_text(plan_settings(node), "topic", "");
+  buffer_print(out, "topic %s, %s", name, plan_topic_use(node));
+  free(name);
+}
+
 // "http https://host/path, 1 lane".
 static void describe(const struct plan *plan, size_t index, struct buffer *out) {
   const struct plan_node *node = &plan->nodes[index];
   struct job_value settings = plan_settings(node);
-  if (!node->kind) {
+  if (plan_passes_on(node)) {
     buffer_text(out, "topic, records pass on");
     return;
   }
-  buffer_text(out, node->kind->name);
+  if (node->at_brokers)
+    describe_topic(node, out);
+  else
+    buffer_text(out, node->kind->name);
   char *url = address(settings, "url"), *table = job_text(settings, "table", "");
   if (*table) buffer_print(out, " %s in", table);
   if (*url) buffer_print(out, " %s", url);
@@ -91,13 +101,18 @@ static void draw(struct drawing *g, size_t index, const char *indent, bool last)
   free(deeper);
 }
 
+// Where the flow begins: sources, and topics that others write.
+static bool is_top(const struct plan_node *node) {
+  return plan_is_root(node) && node->from_count == 0;
+}
+
 static void print_text(const struct plan *plan, struct buffer *out) {
   struct drawing g = {.plan = plan, .out = out, .drawn = memory_get((plan->node_count + 1) * sizeof *g.drawn)};
   size_t left = 0;
-  for (size_t i = 0; i < plan->node_count; i++) left += plan->nodes[i].section == PLAN_SOURCE;
+  for (size_t i = 0; i < plan->node_count; i++) left += is_top(&plan->nodes[i]);
   buffer_print(out, "%s\n", plan->pipeline);
   for (size_t i = 0; i < plan->node_count; i++)
-    if (plan->nodes[i].section == PLAN_SOURCE) draw(&g, i, "", --left == 0);
+    if (is_top(&plan->nodes[i])) draw(&g, i, "", --left == 0);
   free(g.drawn);
 }
 

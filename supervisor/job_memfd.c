@@ -14,7 +14,7 @@
 #include "supervisor/lane.h"
 
 enum { RETRY_STOP_ABOVE = 2 }; // shares end at 1
-enum { JOB_KEYS = 26, JOB_SPARE = 4096, NUMBER_ROOM = 9 };
+enum { JOB_KEYS = 28, JOB_SPARE = 4096, NUMBER_ROOM = 9 };
 
 static void text_put(struct msgpack_writer *w, const char *key, const char *value) {
   msgpack_write_cstring(w, key);
@@ -123,8 +123,8 @@ static void job_put(struct msgpack_writer *w, struct job_fds *fds, const struct 
   const struct lane *lane = seat->lane;
   const struct instance *i = lane->instance;
   msgpack_write_map(w, JOB_KEYS);
-  text_put(w, "role", worker_role_name(seat->node->kind->role));
-  text_put(w, "kind", seat->node->kind->name);
+  text_put(w, "role", worker_role_name(seat->plan->kind->role));
+  text_put(w, "kind", seat->plan->kind->name);
   text_put(w, "pipeline", i->plan->pipeline);
   text_put(w, "node", seat->node->name);
   text_put(w, "source", i->plan->nodes[lane->chain->source].name);
@@ -145,6 +145,8 @@ static void job_put(struct msgpack_writer *w, struct job_fds *fds, const struct 
   bool_put(w, "careful", seat->history.careful);
   bool_put(w, "once", i->options.once);
   bool_put(w, "take_over", i->options.take_over);
+  bool_put(w, "fed", lane->chain->fed);
+  bool_put(w, "shared", lane->chain->shared);
   msgpack_write_cstring(w, "stop_above");
   // What is sent again was dead already: it neither fills the store nor says anything about what the source gives now.
   msgpack_write_double(w, lane->chain->retry ? RETRY_STOP_ABOVE : i->plan->stop_above);

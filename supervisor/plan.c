@@ -8,10 +8,13 @@
 
 #include "proto/error.h"
 #include "proto/job.h"
+#include "proto/msgpack.h"
 #include "supervisor/config_file.h"
 #include "supervisor/plan_build.h"
 #include "supervisor/plan_report.h"
 #include "supervisor/settings_value.h"
+
+enum { SETTING_SPARE = 64 };
 
 const char *plan_section_word(enum plan_section section) {
   switch (section) {
@@ -27,6 +30,59 @@ const char *plan_section_word(enum plan_section section) {
 struct job_value plan_settings(const struct plan_node *node) {
   if (node->settings.length == 0) return (struct job_value){0};
   return (struct job_value){.at = node->settings.at, .end = node->settings.at + node->settings.length};
+}
+
+void plan_settings_add(struct plan_node *node, const char *name, const void *value, size_t length) {
+  struct buffer all = {0};
+  const uint8_t *at = node->settings.at, *end = node->settings.at + node->settings.length;
+  struct msgpack_value map;
+  if (!msgpack_read(&at, end, &map) || map.type != MSGPACK_MAP) return;
+  buffer_reserve(&all, strlen(name) + SETTING_SPARE);
+  struct msgpack_writer w = {.at = all.at, .end = all.at + all.room};
+  msgpack_write_map(&w, map.length + 1);
+  msgpack_write_cstring(&w, name);
+  all.length = (size_t)(w.at - all.at);
+  buffer_add(&all, value, length);
+  buffer_add(&all, at, (size_t)(end - at));
+  buffer_free(&node->settings);
+  node->settings = all;
+}
+
+void plan_settings_text(struct plan_node *node, const char *name, const char *value) {
+  size_t room = strlen(value) + SETTING_SPARE;
+  uint8_t *bytes = memory_get(room);
+  struct msgpack_writer w = {.at = bytes, .end = bytes + room};
+  msgpack_write_cstring(&w, value);
+  plan_settings_add(node, name, bytes, (size_t)(w.at - bytes));
+  free(bytes);
+}
+
+bool plan_is_root(const struct plan_node *node) {
+  return node->section == PLAN_SOURCE || node->reader;
+}
+
+bool plan_is_sink(const struct plan_node *node) {
+  return node->section == PLAN_SINK || (node->at_brokers && node->kind);
+}
+
+bool plan_passes_on(const struct plan_node *node) {
+  return node->section == PLAN_TOPIC && !node->at_brokers;
+}
+
+const char *plan_kind_name(const struct plan_node *node, const struct worker_kind *kind) {
+  if (!node->at_brokers) return kind->name;
+  return kind->role == WORKER_PRODUCER ? "topic_reader" : "topic_writer";
+}
+
+const char *plan_topic_use(const struct plan_node *node) {
+  if (node->kind) return node->reader ? "written and read" : "written";
+  return node->reader ? "read" : "not used";
+}
+
+bool plan_chain_feeds(const struct plan *plan, const struct plan_chain *chain, const struct plan_chain *reader) {
+  for (size_t w = 1; w < chain->worker_count; w++)
+    if (plan->nodes[chain->workers[w].node].at_brokers && plan_topic_same(plan, chain->workers[w].node, reader->source)) return true;
+  return false;
 }
 
 size_t plan_node_find(const struct plan *plan, const char *name) {

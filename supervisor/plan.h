@@ -14,8 +14,10 @@ enum plan_section { PLAN_SOURCE, PLAN_TRANSFORM, PLAN_TOPIC, PLAN_LOOKUP, PLAN_S
 struct plan_node {
   char *name;
   enum plan_section section;
-  const struct worker_kind *kind; // NULL for a topic without brokers: records pass on, no worker
-  struct buffer settings;         // msgpack map, typed, defaults filled in
+  const struct worker_kind *kind;   // NULL for a topic without brokers: records pass on, no worker; of a topic at brokers: the writer
+  const struct worker_kind *reader; // a topic at brokers that something reads: the root of a chain of its own
+  bool at_brokers;                  // a topic that cuts chains: kind, reader or both, each with the name of the node
+  struct buffer settings;           // msgpack map, typed, defaults filled in
   unsigned *from;
   size_t from_count; // indexes of the nodes it reads (a transform: those that its SQL names)
   int line, column;  // where it stands in the file
@@ -24,7 +26,8 @@ struct plan_node {
 
 // One worker of a chain. Index 0 of a chain is its source; parents come before children.
 struct plan_worker {
-  unsigned node;       // index in nodes
+  unsigned node; // index in nodes
+  const struct worker_kind *kind;
   unsigned parent;     // index in the chain; its own index for the source
   unsigned reader;     // which reader of the parent's ring it is
   unsigned children;   // readers of its own ring; 0 for a sink
@@ -35,9 +38,11 @@ struct plan_worker {
   size_t dead_node_count; // a sink: nodes whose dead letters it stores (it is the first sink behind them in file order)
 };
 
-struct plan_chain {  // one source and everything behind it; it runs in `lanes` copies
+struct plan_chain {  // one source, or topic that is read, and everything behind it; it runs in `lanes` copies
   const char *retry; // the node whose dead letters it sends again (plan_retry.h); NULL: an ordinary chain
   unsigned source;   // index in nodes
+  bool fed;          // what its source reads is written by other chains of this plan: with --once it ends after them
+  bool shared;       // other instances may take its streams over while it runs
   unsigned lanes;    // 1..LIMIT_LANES
   char *fingerprint; // hash of the source's settings that decide what flows
   struct plan_worker *workers;
@@ -79,6 +84,17 @@ struct plan_options {
 // Reads, checks and plans; every error of the file lands in the report, not only the first. NULL when it failed (the report says why).
 struct plan *plan_make(const struct plan_options *options, struct plan_report *report);
 void plan_free(struct plan *plan);
+
+// What a node is when it runs. A topic at brokers may be both; one without brokers is neither.
+bool plan_is_root(const struct plan_node *node);   // a chain begins with it
+bool plan_is_sink(const struct plan_node *node);   // branches end with it
+bool plan_passes_on(const struct plan_node *node); // a topic without brokers: no worker
+// How people see the kind of a worker: "http", "topic_reader".
+const char *plan_kind_name(const struct plan_node *node, const struct worker_kind *kind);
+// "written and read", "written", "read", "not used": a topic at brokers.
+const char *plan_topic_use(const struct plan_node *node);
+// Whether a worker of `chain` writes the topic that `reader` (another chain, or the same one) reads.
+bool plan_chain_feeds(const struct plan *plan, const struct plan_chain *chain, const struct plan_chain *reader);
 // Prints "file:line:col: error: text", the line, a caret, "did you mean ...?" to `out`. Colours only when `colour`.
 void plan_report_print(const struct plan_report *report, const char *file, const char *text, bool colour, struct buffer *out);
 void plan_report_free(struct plan_report *report);

@@ -33,7 +33,10 @@ static const struct config_entry *find_setting(const struct config_node *map, co
 static void report_finding(struct draft *d, size_t index, const struct check_finding *f) {
   const struct plan_node *node = &d->plan->nodes[index];
   bool whole = false;
-  const struct config_entry *entry = f->setting ? find_setting(&d->nodes[index].entry->value, f->setting, &whole) : NULL;
+  // What topics share stands once in the file.
+  bool shared = node->at_brokers && f->setting && strncmp(f->setting, "kafka", 5) == 0;
+  const struct config_node *map = shared ? &d->root : &d->nodes[index].entry->value;
+  const struct config_entry *entry = f->setting ? find_setting(map, f->setting, &whole) : NULL;
   int line = node->line, column = node->column;
   if (entry && whole && entry->value.kind == CONFIG_TEXT && (f->offset >= 0 || entry->value.style != CONFIG_BLOCK)) {
     config_place_value(&d->source, &entry->value, f->offset > 0 ? (size_t)f->offset : 0, &line, &column);
@@ -41,12 +44,16 @@ static void report_finding(struct draft *d, size_t index, const struct check_fin
     line = entry->line;
     column = entry->column;
   }
-  plan_report_add(d->report, f->level, line, column, f->suggestion, "%s `%s`: %s", plan_section_word(node->section), node->name, f->text);
+  if (shared && entry)
+    plan_report_add(d->report, f->level, line, column, f->suggestion, "%s", f->text);
+  else
+    plan_report_add(d->report, f->level, line, column, f->suggestion, "%s `%s`: %s", plan_section_word(node->section), node->name, f->text);
 }
 
 // ---- asking
 
-static void ask(struct draft *d, size_t index, const struct draft_node *input, bool connect, struct check *c) {
+static void ask_kind(struct draft *d, size_t index, const struct worker_kind *kind, const struct draft_node *input, bool connect,
+                     struct check *c) {
   const struct plan *p = d->plan;
   const struct plan_node *node = &p->nodes[index];
   *c = (struct check){
@@ -60,10 +67,14 @@ static void ask(struct draft *d, size_t index, const struct draft_node *input, b
     c->column_count = input->column_count;
     c->columns_known = true;
   }
-  node->kind->check(c);
+  kind->check(c);
   c->inputs = NULL;
   c->columns = NULL;
   free(names);
+}
+
+static void ask(struct draft *d, size_t index, const struct draft_node *input, bool connect, struct check *c) {
+  ask_kind(d, index, d->plan->nodes[index].kind, input, connect, c);
 }
 
 static bool can_ask(const struct draft *d, size_t index) {
@@ -149,6 +160,12 @@ static void visit(struct order *o, size_t index) {
     if (o->visits[node->from[i]] == ON_THE_WAY) report_cycle(o, node->from[i]);
     if (o->visits[node->from[i]] == NOT_SEEN) visit(o, node->from[i]);
   }
+  // A topic that another node of the file writes under the same name at the brokers.
+  for (size_t i = 0; i < o->d->plan->node_count; i++) {
+    if (i == index || !plan_topic_same(o->d->plan, i, index)) continue;
+    if (o->visits[i] == ON_THE_WAY) report_cycle(o, i);
+    if (o->visits[i] == NOT_SEEN) visit(o, i);
+  }
   o->depth--;
   o->visits[index] = DONE;
   o->sorted[o->count++] = index;
@@ -160,7 +177,7 @@ static void visit(struct order *o, size_t index) {
 static const struct draft_node *only_input(const struct draft *d, const struct plan_node *node) {
   while (node->from_count == 1) {
     const struct plan_node *input = &d->plan->nodes[node->from[0]];
-    if (input->section != PLAN_TOPIC) return &d->nodes[node->from[0]];
+    if (!plan_passes_on(input)) return &d->nodes[node->from[0]];
     node = input;
   }
   return NULL;
@@ -183,7 +200,7 @@ static void find_inputs(const struct draft *d, const struct plan_node *node, boo
     unsigned from = node->from[i];
     if (found[from]) continue;
     found[from] = true;
-    if (d->plan->nodes[from].section == PLAN_TOPIC) find_inputs(d, &d->plan->nodes[from], found);
+    if (plan_passes_on(&d->plan->nodes[from])) find_inputs(d, &d->plan->nodes[from], found);
   }
 }
 
@@ -227,19 +244,13 @@ static void merge_columns(struct draft_node *all, const struct draft_node *input
 // A sink learns the columns of its input as the setting `input_columns`: it may have to create its table before the first row.
 static void put_input_columns(struct plan_node *node, const struct draft_node *input) {
   struct buffer all = {0};
-  const uint8_t *at = node->settings.at, *end = node->settings.at + node->settings.length;
-  struct msgpack_value map;
-  if (!msgpack_read(&at, end, &map) || map.type != MSGPACK_MAP) return;
   buffer_reserve(&all, 64);
   struct msgpack_writer w = {.at = all.at, .end = all.at + all.room};
-  msgpack_write_map(&w, map.length + 1);
-  msgpack_write_cstring(&w, "input_columns");
   msgpack_write_array(&w, (uint32_t)input->column_count);
   all.length = (size_t)(w.at - all.at);
   for (size_t i = 0; i < input->column_count; i++) put_column(&all, &input->columns[i]);
-  buffer_add(&all, at, (size_t)(end - at));
-  buffer_free(&node->settings);
-  node->settings = all;
+  plan_settings_add(node, "input_columns", all.at, all.length);
+  buffer_free(&all);
 }
 
 static void tell_columns(struct draft *d, size_t index) {
@@ -249,12 +260,14 @@ static void tell_columns(struct draft *d, size_t index) {
   bool first = true;
   find_inputs(d, &p->nodes[index], inputs);
   for (size_t i = 0; i < p->node_count; i++) {
-    if (!inputs[i] || p->nodes[i].section == PLAN_TOPIC) continue;
+    if (!inputs[i] || plan_passes_on(&p->nodes[i])) continue;
     all.columns_known &= d->nodes[i].columns_known;
     merge_columns(&all, &d->nodes[i], first);
     first = false;
   }
-  if (all.columns_known && !first) put_input_columns(&p->nodes[index], &all);
+  all.columns_known &= !first;
+  if (all.columns_known) put_input_columns(&p->nodes[index], &all);
+  if (p->nodes[index].at_brokers) plan_topic_columns(d, index, &all);
   plan_columns_free(all.columns, all.column_count);
   free(inputs);
 }
@@ -264,11 +277,11 @@ static void ask_sink(struct draft *d, size_t index, bool connect, bool notes) {
   bool *inputs = memory_get((p->node_count + 1) * sizeof *inputs);
   find_inputs(d, &p->nodes[index], inputs);
   for (size_t i = 0; i < p->node_count; i++) {
-    if (!inputs[i] || p->nodes[i].section == PLAN_TOPIC) continue;
+    if (!inputs[i] || plan_passes_on(&p->nodes[i])) continue;
     struct check c;
     ask(d, index, &d->nodes[i], connect, &c);
     report_findings(d, index, &c, notes);
-    take_answer(d, index, &c);
+    if (!p->nodes[index].at_brokers) take_answer(d, index, &c); // what a topic gives is said by plan_topic_columns
     check_free(&c);
   }
   free(inputs);
@@ -285,6 +298,15 @@ static void ask_sources(struct draft *d, bool connect, bool notes) {
     take_answer(d, i, &c);
     check_free(&c);
   }
+}
+
+static void ask_reader(struct draft *d, size_t index, bool connect, bool notes) {
+  const struct plan_node *node = &d->plan->nodes[index];
+  struct check c;
+  if (!d->nodes[index].usable || !node->reader || !node->reader->check) return;
+  ask_kind(d, index, node->reader, NULL, connect, &c);
+  report_findings(d, index, &c, notes);
+  check_free(&c);
 }
 
 static void ask_transforms(struct draft *d, struct check *first) {
@@ -314,6 +336,7 @@ static void ask_all(struct draft *d) {
   size_t *sorted = memory_get((p->node_count + 1) * sizeof *sorted);
   ask_sources(d, false, true);
   ask_transforms(d, first);
+  plan_topics_read(d);
   bool ordered = sort_nodes(d, sorted);
   for (size_t n = 0; n < p->node_count; n++) {
     size_t i = sorted[n];
@@ -324,9 +347,10 @@ static void ask_all(struct draft *d) {
       else
         report_findings(d, i, &first[i], true);
     }
-    if (p->nodes[i].section == PLAN_SINK && ordered) {
+    if ((plan_is_sink(&p->nodes[i]) || p->nodes[i].at_brokers) && ordered) {
       if (d->nodes[i].usable) tell_columns(d, i);
       if (can_ask(d, i)) ask_sink(d, i, false, true);
+      ask_reader(d, i, false, true);
     }
     check_free(&first[i]);
   }
@@ -340,6 +364,8 @@ void plan_ask(struct draft *d, bool connect) {
     return;
   }
   ask_sources(d, true, true);
-  for (size_t i = 0; i < d->plan->node_count; i++)
-    if (d->plan->nodes[i].section == PLAN_SINK && can_ask(d, i)) ask_sink(d, i, true, true);
+  for (size_t i = 0; i < d->plan->node_count; i++) {
+    if (plan_is_sink(&d->plan->nodes[i]) && can_ask(d, i)) ask_sink(d, i, true, true);
+    ask_reader(d, i, true, true);
+  }
 }

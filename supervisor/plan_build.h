@@ -12,7 +12,7 @@
 
 struct draft_node {
   const struct config_entry *entry;  // its name and map in the file
-  const struct setting_table *table; // of its kind; NULL: topic, lookup, or no such kind
+  const struct setting_table *table; // of its kind; NULL: topic without brokers, lookup, or no such kind
   bool usable;                       // its required settings are there: a worker can check it
   struct check_column *columns;      // what it gives; strings owned
   size_t column_count;
@@ -40,6 +40,14 @@ void plan_draft_free(struct draft *d); // leaves d->plan to its owner when it wa
 
 // The steps, in their order.
 void plan_collect(struct draft *d);
+// Topics at brokers (plan_topic.c): in plan_collect what the file says of each; in plan_ask, when it is known who reads whom, what follows.
+bool plan_has_brokers(const struct draft *d);
+void plan_topic_begin(struct draft *d, size_t index);
+void plan_topics_read(struct draft *d);
+// The columns that a reader of the topic gets, from those of the nodes that write it.
+void plan_topic_columns(struct draft *d, size_t index, const struct draft_node *written);
+// Whether what `writer` writes is what `reader` reads: one node, or two of one name at the brokers.
+bool plan_topic_same(const struct plan *plan, size_t writer, size_t reader);
 void plan_ask(struct draft *d, bool connect);
 void plan_grow(struct draft *d);
 
@@ -47,9 +55,12 @@ void plan_grow(struct draft *d);
 void plan_files(struct draft *d);
 
 // Decides which sink of a chain stores whose dead letters.
-void plan_deal_dead_nodes(const struct plan *p, struct plan_chain *chain);
+void plan_deal_dead_nodes(struct plan_chain *chain);
 
 struct job_value plan_settings(const struct plan_node *node);
+// One more pair in the node's settings; the value is msgpack.
+void plan_settings_add(struct plan_node *node, const char *name, const void *value, size_t length);
+void plan_settings_text(struct plan_node *node, const char *name, const char *value);
 const char *plan_section_word(enum plan_section section); // "source", "sink", ...
 // Index of the node of that name, plan->node_count when there is none.
 size_t plan_node_find(const struct plan *plan, const char *name);

@@ -29,7 +29,7 @@ struct growth {
 static bool mark_useful(const struct plan *p, size_t index, bool *useful, bool *known) {
   if (known[index]) return useful[index];
   known[index] = true;
-  useful[index] = p->nodes[index].section == PLAN_SINK;
+  useful[index] = plan_is_sink(&p->nodes[index]);
   for (size_t i = 0; i < p->node_count; i++)
     for (size_t f = 0; f < p->nodes[i].from_count; f++)
       if (p->nodes[i].from[f] == index && mark_useful(p, i, useful, known)) useful[index] = true;
@@ -94,22 +94,23 @@ static void grow_worker(struct growth *g, size_t parent, size_t node, const char
   unsigned reader = up->children++;
   chain->workers = memory_resize(chain->workers, (chain->worker_count + 1) * sizeof *chain->workers);
   size_t self = chain->worker_count++;
-  chain->workers[self] =
-      (struct plan_worker){.node = (unsigned)node, .parent = (unsigned)parent, .reader = reader, .edge = memory_text(edge)};
-  if (n->section == PLAN_SINK) return;
+  chain->workers[self] = (struct plan_worker){
+      .node = (unsigned)node, .kind = n->kind, .parent = (unsigned)parent, .reader = reader, .edge = memory_text(edge)};
+  if (plan_is_sink(n)) return;
   char *longer = memory_print("%s>%s", edge, n->name);
   grow_behind(g, self, node, longer);
   free(longer);
 }
 
-// Everything that reads `node`, whose records worker `parent` writes. Topics have no worker: what reads them reads the same ring.
+// Everything that reads `node`, whose records worker `parent` writes. Without brokers topics have no worker: what reads them reads the
+// same ring.
 static void grow_behind(struct growth *g, size_t parent, size_t node, const char *edge) {
   const struct plan *p = g->d->plan;
   for (size_t i = 0; i < p->node_count && !g->full; i++) {
     if (!g->useful[i]) continue;
     for (size_t f = 0; f < p->nodes[i].from_count; f++) {
       if (p->nodes[i].from[f] != node) continue;
-      if (p->nodes[i].section == PLAN_TOPIC) {
+      if (plan_passes_on(&p->nodes[i])) {
         char *longer = memory_print("%s>%s", edge, p->nodes[i].name);
         grow_behind(g, parent, i, longer);
         free(longer);
@@ -128,12 +129,12 @@ static bool is_behind(const struct plan_chain *chain, size_t worker, size_t abov
 }
 
 // Each worker's dead letters go to one sink: of those behind it the one that stands first in the file.
-void plan_deal_dead_nodes(const struct plan *p, struct plan_chain *chain) {
+void plan_deal_dead_nodes(struct plan_chain *chain) {
   for (size_t w = 0; w < chain->worker_count; w++) {
     size_t first = chain->worker_count;
-    if (p->nodes[chain->workers[w].node].section == PLAN_SINK) continue;
+    if (chain->workers[w].kind->role == WORKER_SINKER) continue;
     for (size_t s = w + 1; s < chain->worker_count; s++) {
-      if (p->nodes[chain->workers[s].node].section != PLAN_SINK || !is_behind(chain, s, w)) continue;
+      if (chain->workers[s].kind->role != WORKER_SINKER || !is_behind(chain, s, w)) continue;
       if (first == chain->worker_count || chain->workers[s].node < chain->workers[first].node) first = s;
     }
     if (first == chain->worker_count) continue;
@@ -149,6 +150,12 @@ static int64_t core_count(void) {
   cpu_set_t set;
   if (sched_getaffinity(0, sizeof set, &set) != 0) return 1;
   return CPU_COUNT(&set);
+}
+
+// Of an existing topic only the brokers know; where weir creates it, the file does.
+static int64_t topic_partitions(struct job_value settings) {
+  int64_t created = job_has(job_get(settings, "from")) ? job_int(job_get(settings, "create"), "partitions", 0) : 0;
+  return created > 0 ? created : LIMIT_LANES;
 }
 
 // Files that the source's patterns name now. `open`: more may come, so that the number bounds nothing.
@@ -174,9 +181,13 @@ static unsigned lane_count(struct draft *d, size_t source) {
   const struct plan_node *node = &d->plan->nodes[source];
   struct job_value settings = plan_settings(node);
   int64_t partitions = 1, wanted = job_int(settings, "lanes", 0), cores = core_count();
-  bool open = false;
-  if (strcmp(node->kind->name, "generate") == 0) partitions = job_int(settings, "partitions", 1);
-  if (strcmp(node->kind->name, "file") == 0) partitions = file_count(settings, &open);
+  bool open = node->at_brokers;
+  if (open)
+    partitions = topic_partitions(settings);
+  else if (strcmp(node->kind->name, "generate") == 0)
+    partitions = job_int(settings, "partitions", 1);
+  else if (strcmp(node->kind->name, "file") == 0)
+    partitions = file_count(settings, &open);
   if (wanted > partitions && !open) {
     plan_report_add(d->report, CHECK_WARNING, node->line, node->column, NULL,
                     "source `%s` has %lld partition%s: %s run%s instead of %lld lanes", node->name, (long long)partitions,
@@ -187,20 +198,43 @@ static unsigned lane_count(struct draft *d, size_t source) {
   return (unsigned)(wanted < 1 ? 1 : wanted > LIMIT_LANES ? LIMIT_LANES : wanted);
 }
 
+static bool is_shared(const struct plan_node *node) {
+  char *assign = job_text(plan_settings(node), "assign", "");
+  bool shared = node->at_brokers && strcmp(assign, "group") == 0;
+  free(assign);
+  return shared;
+}
+
 static void grow_chain(struct draft *d, size_t source, bool *useful) {
   struct plan *p = d->plan;
   p->chains = memory_resize(p->chains, (p->chain_count + 1) * sizeof *p->chains);
   struct plan_chain *chain = &p->chains[p->chain_count++];
-  *chain = (struct plan_chain){.source = (unsigned)source, .lanes = lane_count(d, source)};
+  const struct plan_node *root = &p->nodes[source];
+  *chain = (struct plan_chain){.source = (unsigned)source, .lanes = lane_count(d, source), .shared = is_shared(root)};
   chain->fingerprint = settings_fingerprint(d->nodes[source].table, p->nodes[source].settings.at, p->nodes[source].settings.length);
   chain->workers = memory_get(sizeof *chain->workers);
-  chain->workers[0] = (struct plan_worker){.node = (unsigned)source, .edge = memory_text("")};
+  chain->workers[0] =
+      (struct plan_worker){.node = (unsigned)source, .kind = root->reader ? root->reader : root->kind, .edge = memory_text("")};
   chain->worker_count = 1;
   struct growth g = {.d = d, .chain = chain, .useful = useful};
   grow_behind(&g, 0, source, p->nodes[source].name);
   for (size_t i = 0; i < chain->worker_count; i++)
     if (chain->workers[i].children > 0) chain->workers[i].ring_bytes = ring_bytes(&g, i);
-  plan_deal_dead_nodes(p, chain);
+  plan_deal_dead_nodes(chain);
+}
+
+// Whether a chain begins at the node: something useful reads it.
+static bool is_read(const struct plan *p, size_t index, const bool *useful) {
+  for (size_t i = 0; i < p->node_count; i++)
+    for (size_t f = 0; f < p->nodes[i].from_count; f++)
+      if (p->nodes[i].from[f] == index && useful[i]) return true;
+  return false;
+}
+
+static void find_feeders(struct plan *p) {
+  for (size_t r = 0; r < p->chain_count; r++)
+    for (size_t c = 0; c < p->chain_count; c++)
+      if (plan_chain_feeds(p, &p->chains[c], &p->chains[r])) p->chains[r].fed = true;
 }
 
 void plan_grow(struct draft *d) {
@@ -210,7 +244,8 @@ void plan_grow(struct draft *d) {
   for (size_t i = 0; i < p->node_count; i++) mark_useful(p, i, useful, known);
   warn_of_dead_ends(d, useful);
   for (size_t i = 0; i < p->node_count; i++)
-    if (p->nodes[i].section == PLAN_SOURCE && useful[i]) grow_chain(d, i, useful);
+    if (plan_is_root(&p->nodes[i]) && is_read(p, i, useful)) grow_chain(d, i, useful);
+  find_feeders(p);
   if (p->chain_count == 0) plan_report_add(d->report, CHECK_ERROR, 1, 1, NULL, "nothing flows: no sink is reached from any source");
   free(useful);
   free(known);

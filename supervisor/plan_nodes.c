@@ -217,9 +217,7 @@ static void link_from(struct draft *d, size_t index) {
 static void check_topic(struct draft *d, size_t index, bool brokers) {
   const struct plan_node *node = &d->plan->nodes[index];
   if (brokers)
-    plan_report_add(d->report, CHECK_ERROR, node->line, node->column, NULL,
-                    "topic `%s`: this build has no Kafka client yet; leave `kafka: {brokers}` empty and topics with `from` hand records on",
-                    node->name);
+    plan_topic_begin(d, index);
   else if (!config_find(&d->nodes[index].entry->value, "from"))
     plan_report_add(d->report, CHECK_ERROR, node->line, node->column, NULL,
                     "topic `%s` has neither `from` nor brokers to read it from: set `kafka: {brokers: ...}`", node->name);
@@ -249,11 +247,9 @@ void plan_collect(struct draft *d) {
   }
   read_top(d);
   for (size_t i = 0; i < d->root.count; i++) collect_section(d, &d->root.entries[i]);
-  struct job_value top = {.at = d->top.at, .end = d->top.at + d->top.length};
-  char *brokers = job_text(job_get(top, "kafka"), "brokers", "");
+  bool brokers = plan_has_brokers(d);
   for (size_t i = 0; i < d->plan->node_count; i++) {
     link_from(d, i);
-    if (d->plan->nodes[i].section == PLAN_TOPIC) check_topic(d, i, brokers[0] != '\0');
+    if (d->plan->nodes[i].section == PLAN_TOPIC) check_topic(d, i, brokers);
   }
-  free(brokers);
 }

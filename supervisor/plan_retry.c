@@ -85,16 +85,20 @@ static bool is_before(const struct plan_chain *chain, size_t before, unsigned no
   return false;
 }
 
-static bool is_store(const struct plan *plan, const struct plan_chain *chain, size_t w) {
-  return plan->nodes[chain->workers[w].node].section == PLAN_SINK && !is_before(chain, w, chain->workers[w].node);
+static bool is_store(const struct plan_chain *chain, size_t w) {
+  return chain->workers[w].kind->role == WORKER_SINKER && !is_before(chain, w, chain->workers[w].node);
 }
 
+static const enum plan_section sections[] = {
+    [WORKER_PRODUCER] = PLAN_SOURCE, [WORKER_TRANSFORMER] = PLAN_TRANSFORM, [WORKER_SINKER] = PLAN_SINK};
+
 // Only the sinks behind a node can have stored its letters.
-static void root_settings(const struct plan *plan, const struct plan_chain *chain, const struct plan_node *of, struct buffer *out) {
+static void root_settings(const struct plan *plan, const struct plan_chain *chain, const struct plan_node *of,
+                          const struct worker_kind *of_kind, struct buffer *out) {
   size_t room = SETTINGS_ROOM + strlen(of->name);
   uint32_t stores = 0;
   for (size_t w = 1; w < chain->worker_count; w++) {
-    if (!is_store(plan, chain, w)) continue;
+    if (!is_store(chain, w)) continue;
     room += SETTINGS_ROOM + plan->nodes[chain->workers[w].node].settings.length;
     stores++;
   }
@@ -104,13 +108,13 @@ static void root_settings(const struct plan *plan, const struct plan_chain *chai
   msgpack_write_cstring(&writer, "node");
   msgpack_write_cstring(&writer, of->name);
   msgpack_write_cstring(&writer, "of");
-  msgpack_write_cstring(&writer, plan_section_word(of->section));
+  msgpack_write_cstring(&writer, plan_section_word(sections[of_kind->role]));
   msgpack_write_cstring(&writer, "of_kind");
-  msgpack_write_cstring(&writer, of->kind->name);
+  msgpack_write_cstring(&writer, of_kind->name);
   msgpack_write_cstring(&writer, "stores");
   msgpack_write_array(&writer, stores);
   for (size_t w = 1; w < chain->worker_count; w++)
-    if (is_store(plan, chain, w)) store_put(&writer, &plan->nodes[chain->workers[w].node]);
+    if (is_store(chain, w)) store_put(&writer, &plan->nodes[chain->workers[w].node]);
   out->length = (size_t)(writer.at - out->at);
 }
 
@@ -128,19 +132,20 @@ static const struct plan_chain *chain_make(struct plan *plan, size_t node, char 
   }
   plan->retry_room--;
   const struct plan_node *of = &plan->nodes[node];
-  bool of_source = of->section == PLAN_SOURCE;
+  bool of_source = branch == 0;
   size_t root = plan->node_count++;
   plan->nodes[root] = (struct plan_node){.name = name, .section = PLAN_SOURCE, .kind = kind, .line = of->line, .column = of->column};
   struct plan_chain *chain = &plan->chains[plan->chain_count++];
   *chain = (struct plan_chain){.source = (unsigned)root, .lanes = 1, .retry = of->name, .fingerprint = memory_text("")};
   chain->workers = memory_get((from->worker_count + 1) * sizeof *chain->workers);
   chain->workers[chain->worker_count++] = (struct plan_worker){.node = (unsigned)root,
+                                                               .kind = kind,
                                                                .children = of_source ? from->workers[branch].children : 1,
                                                                .edge = memory_text(""),
                                                                .ring_bytes = ring_of_root(from, branch, of_source)};
   branch_copy(chain, from, branch, of_source, name, of->name);
-  plan_deal_dead_nodes(plan, chain);
-  root_settings(plan, chain, of, &plan->nodes[root].settings);
+  plan_deal_dead_nodes(chain);
+  root_settings(plan, chain, of, from->workers[branch].kind, &plan->nodes[root].settings);
   return chain;
 }
 
@@ -148,7 +153,7 @@ const struct plan_chain *plan_retry_chain(struct plan *plan, const char *node) {
   for (size_t c = 0; c < plan->chain_count; c++)
     if (plan->chains[c].retry && strcmp(plan->chains[c].retry, node) == 0) return &plan->chains[c];
   size_t index = plan_node_find(plan, node);
-  if (index == plan->node_count || !plan->nodes[index].kind) return NULL;
+  if (index == plan->node_count || !(plan->nodes[index].kind || plan->nodes[index].reader)) return NULL;
   return chain_make(plan, index, memory_print("retry:%s", node));
 }
 

@@ -15,7 +15,7 @@ void say_begin(struct instance *i, struct log_line *l, enum log_level level, con
   log_begin(l, level, message);
   if (!seat) return;
   log_text(l, "worker", seat->name);
-  log_text(l, "role", worker_role_name(seat->node->kind->role));
+  log_text(l, "role", worker_role_name(seat->plan->kind->role));
   if (seat->pid > 0) log_int(l, "pid", seat->pid);
   log_uint(l, "generation", seat->spawned > 0 ? seat->spawned - 1 : 0);
 }

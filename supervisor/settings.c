@@ -503,7 +503,7 @@ char *settings_fingerprint(const struct setting_table *table, const uint8_t *set
     if (table->settings[i].flags & SETTING_FLOWS) rows[count++] = &table->settings[i];
   qsort(rows, count, sizeof *rows, compare_rows);
   struct buffer all = {0};
-  buffer_text(&all, table->kind);
+  buffer_text(&all, table->kind ? table->kind : settings_place_name(table->place));
   for (size_t i = 0; i < count; i++) {
     const uint8_t *at, *end;
     if (!msgpack_find(settings, settings + length, rows[i]->name, strlen(rows[i]->name), &at, &end) || is_default(rows[i], at, end))

@@ -12,12 +12,50 @@ enum { SECOND = 1000, MINUTE = 60 * SECOND, HOUR = 60 * MINUTE, DAY = 24 * HOUR 
 #define GIB        ((int64_t)1 << 30)
 #define RING_LEAST (64 * KIB)
 
+static const struct setting tls_rows[] = {
+    {.name = "ca_file", .type = SETTING_PATH, .help = "Certificates to trust instead of the system's."},
+    {.name = "certificate", .type = SETTING_PATH, .help = "File with the certificate by which weir identifies itself."},
+    {.name = "key", .type = SETTING_PATH, .help = "File with the private key of the certificate."},
+    {.name = "key_password", .type = SETTING_TEXT, .flags = SETTING_SECRET, .help = "Password of the private key, best from ${file:PATH}."},
+    {.name = "verify",
+     .type = SETTING_CHOICE,
+     .choices = "true|insecure",
+     .otherwise = "true",
+     .help = "Whether the brokers' certificates and names are verified; `insecure` switches that off."},
+};
+static const struct setting_table tls_group = {.place = SETTINGS_GROUP, ROWS(tls_rows)};
+
+static const struct setting sasl_rows[] = {
+    {.name = "mechanism",
+     .type = SETTING_CHOICE,
+     .flags = SETTING_REQUIRED,
+     .choices = "PLAIN|SCRAM-SHA-256|SCRAM-SHA-512",
+     .help = "How weir logs in."},
+    {.name = "user", .type = SETTING_TEXT, .flags = SETTING_REQUIRED, .help = "Name of the user."},
+    {.name = "password",
+     .type = SETTING_TEXT,
+     .flags = SETTING_REQUIRED | SETTING_SECRET,
+     .help = "Password of the user, best from ${file:PATH}."},
+};
+static const struct setting_table sasl_group = {.place = SETTINGS_GROUP, ROWS(sasl_rows)};
+
 static const struct setting kafka_rows[] = {
     {.name = "brokers",
      .type = SETTING_TEXT,
      .flags = SETTING_EMPTY,
      .otherwise = "",
      .help = "Brokers as host:port, separated by commas; empty: no Kafka, topics hand records on."},
+    {.name = "security",
+     .type = SETTING_CHOICE,
+     .choices = "auto|tls|plaintext",
+     .otherwise = "auto",
+     .help = "auto: encrypted, unless all brokers are on this machine and there is no `tls`; plaintext: not encrypted, wherever they are."},
+    {.name = "tls", .type = SETTING_GROUP, .group = &tls_group, .help = "What the encrypted connection is made of."},
+    {.name = "sasl", .type = SETTING_GROUP, .group = &sasl_group, .help = "How weir logs in at the brokers."},
+    {.name = "options",
+     .type = SETTING_TEXT_MAP,
+     .flags = SETTING_SECRET,
+     .help = "Further settings of the Kafka client (librdkafka), by their names there; what weir decides itself cannot be set."},
 };
 static const struct setting_table kafka_group = {.place = SETTINGS_GROUP, ROWS(kafka_rows)};
 
@@ -101,13 +139,84 @@ static const struct setting_table create_group = {.place = SETTINGS_GROUP, ROWS(
 static const struct setting topic_rows[] = {
     {.name = "from", .type = SETTING_NODES, .help = "Node, or list of nodes, whose records are written to the topic."},
     {.name = "when", .type = SETTING_TEXT, .flags = SETTING_EMPTY, .help = "Leaves the topic out where this is empty."},
-    {.name = "topic", .type = SETTING_TEXT, .help = "Name at the brokers; without it the name here."},
-    {.name = "key", .type = SETTING_FIELD, .help = "Field that becomes the message's key."},
-    {.name = "format", .type = SETTING_CHOICE, .choices = "json|msgpack", .help = "How records are written and read."},
-    {.name = "group", .type = SETTING_TEXT, .help = "Consumer group."},
-    {.name = "start", .type = SETTING_START, .help = "Where reading begins without a stored position."},
-    {.name = "assign", .type = SETTING_CHOICE, .choices = "static|group", .help = "Who deals out the partitions."},
-    {.name = "create", .type = SETTING_GROUP, .group = &create_group, .help = "How an absent topic is created."},
+    {.name = "topic",
+     .type = SETTING_TEXT,
+     .flags = SETTING_FLOWS,
+     .help = "Name at the brokers; without it the name here. Where it is only read: also a pattern that begins with `^`."},
+    {.name = "format",
+     .type = SETTING_CHOICE,
+     .choices = "json|msgpack|string|bytes",
+     .otherwise = "json",
+     .flags = SETTING_FLOWS,
+     .help = "How values are written and read; string and bytes: the one field `value`."},
+    {.name = "key_format",
+     .type = SETTING_CHOICE,
+     .choices = "string|json|msgpack|bytes",
+     .otherwise = "string",
+     .flags = SETTING_FLOWS,
+     .help = "How keys are written and read."},
+    {.name = "key",
+     .type = SETTING_TEXTS,
+     .help = "Written: column, or columns, that become the message's key; without a key the partitions take turns."},
+    {.name = "key_sql", .type = SETTING_SQL, .help = "Written: SQL expression over the record that becomes the message's key."},
+    {.name = "value", .type = SETTING_TEXTS, .help = "Written: columns that become the message's value; without it all."},
+    {.name = "headers", .type = SETTING_TEXT_MAP, .help = "Written: headers by name, each with the column that it holds."},
+    {.name = "compression",
+     .type = SETTING_CHOICE,
+     .choices = "none|gzip|snappy|lz4|zstd",
+     .otherwise = "lz4",
+     .help = "Written: how messages are packed."},
+    {.name = "delivery",
+     .type = SETTING_CHOICE,
+     .choices = "exactly_once|at_least_once",
+     .otherwise = "exactly_once",
+     .help = "Written: exactly_once: records and positions in transactions; at_least_once: without, records may be there twice after a "
+             "failure."},
+    {.name = "create", .type = SETTING_GROUP, .group = &create_group, .help = "Written: how an absent topic is created."},
+    {.name = "rows",
+     .type = SETTING_INT,
+     .least = 1,
+     .most = 1000000,
+     .otherwise = "10000",
+     .flags = SETTING_LIVE,
+     .help = "Written: records of a transaction at most."},
+    {.name = "bytes",
+     .type = SETTING_SIZE,
+     .least = KIB,
+     .most = GIB,
+     .otherwise = "4MiB",
+     .flags = SETTING_LIVE,
+     .help = "Written: bytes of a transaction at most."},
+    {.name = "commit_every",
+     .type = SETTING_DURATION,
+     .least = 0,
+     .most = HOUR,
+     .otherwise = "100ms",
+     .flags = SETTING_LIVE,
+     .help = "Written: a record waits at most this long for its transaction to fill; an idle sink commits at once."},
+    {.name = "transaction_timeout",
+     .type = SETTING_DURATION,
+     .least = SECOND,
+     .most = HOUR,
+     .otherwise = "15s",
+     .help = "Written: after this time the brokers abort a transaction whose writer has gone silent; the brokers bound it, too."},
+    {.name = "group", .type = SETTING_TEXT, .help = "Read: consumer group; without it weir-PIPELINE-NAME."},
+    {.name = "start", .type = SETTING_START, .otherwise = "earliest", .help = "Read: where reading begins without a stored position."},
+    {.name = "assign",
+     .type = SETTING_CHOICE,
+     .choices = "static|group",
+     .otherwise = "static",
+     .help = "Read: static: this instance reads all partitions; group: several instances share them by Kafka's consumer group."},
+    {.name = "metadata",
+     .type = SETTING_TEXTS,
+     .help = "Read: which of _key, _topic, _partition, _offset, _timestamp, _headers each record holds; without it those that SQL names."},
+    {.name = "lanes",
+     .type = SETTING_LANES,
+     .least = 1,
+     .most = LIMIT_LANES,
+     .otherwise = "auto",
+     .help = "Read: copies of the chain behind the topic; auto: one per core. A partition belongs to one of them."},
+    {.name = "ring", .type = SETTING_RING, .least = RING_LEAST, .most = GIB, .help = "Read: size of the ring behind the topic."},
 };
 
 static const struct setting auth_rows[] = {
@@ -408,8 +517,9 @@ static const struct setting_table sql = {
 static const struct setting_table topics = {
     .place = SETTINGS_TOPIC,
     ROWS(topic_rows),
-    .help = "A Kafka topic. Without brokers one with `from` hands records on, and the other settings have no effect. "
-            "This build has no Kafka client yet, so brokers are an error where there is a topic."};
+    .help = "A Kafka topic: with `from` it is written, where something reads it it is read, with both it is written and read back. "
+            "Without brokers one with `from` hands records on, and the other settings have no effect.",
+    .example = "raw:\n  from: events\n  key: id\n  create: {partitions: 4}\n"};
 static const struct setting_table lookups = {.place = SETTINGS_LOOKUP, .help = "Tables that SQL may join. Not available yet."};
 static const struct setting_table sinks = {.place = SETTINGS_SINK, ROWS(sink_rows), .help = "What every sink may have."};
 static const struct setting_table table_sink = {

@@ -53,7 +53,7 @@ static void child_descriptors(const struct seat *seat, int job, int output, cons
 
 static void child_environment(const struct seat *seat) {
   char text[32];
-  char *worker = memory_print("%s/%s", worker_role_name(seat->node->kind->role), seat->node->name);
+  char *worker = memory_print("%s/%s", worker_role_name(seat->plan->kind->role), seat->node->name);
   snprintf(text, sizeof text, "%u", seat->spawned);
   if (setenv("WEIR_WORKER", worker, 1) != 0 || setenv("WEIR_GENERATION", text, 1) != 0) child_fail("the environment");
   unsetenv("NOTIFY_SOCKET");

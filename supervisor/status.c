@@ -91,8 +91,8 @@ static void seat_put(struct msgpack_writer *w, const struct seat *seat) {
   slot_error_get(&seat->slot, error);
   uint8_t *opened = msgpack_map_open(w);
   text_put(w, "name", seat->node->name);
-  text_put(w, "kind", seat->node->kind->name);
-  text_put(w, "role", worker_role_name(seat->node->kind->role));
+  text_put(w, "kind", plan_kind_name(seat->node, seat->plan->kind));
+  text_put(w, "role", worker_role_name(seat->plan->kind->role));
   text_put(w, "source", i->plan->nodes[seat->lane->chain->source].name);
   text_put(w, "edge", seat->plan->edge);
   uint_put(w, "lane", seat->lane->number);
@@ -146,7 +146,7 @@ static size_t room_for(const struct instance *i) {
   size_t room = TOP_ROOM + strlen(i->plan->pipeline) + strlen(i->plan->file) + strlen(i->folder.path);
   for (size_t l = 0; l < i->lane_count; l++)
     for (size_t s = 0; s < i->lanes[l].seat_count; s++) room += NODE_ROOM + strlen(i->lanes[l].seats[s].plan->edge);
-  return room + i->plan->node_count * NODE_ROOM;
+  return room + tally_count(i->plan) * NODE_ROOM;
 }
 
 void status_json(const struct instance *i, struct buffer *out) {
@@ -174,12 +174,12 @@ void status_account_json(const struct instance *i, struct buffer *out) {
   uint32_t pairs = top_put(&w, i), count = 0;
   msgpack_write_cstring(&w, "nodes");
   uint8_t *nodes = msgpack_array_open(&w);
-  for (size_t n = 0; n < i->plan->node_count; n++) {
+  for (size_t n = 0; n < tally_count(i->plan); n++) {
     if (tallies[n].workers == 0) continue;
     uint8_t *node = msgpack_map_open(&w);
-    text_put(&w, "name", i->plan->nodes[n].name);
-    text_put(&w, "kind", i->plan->nodes[n].kind->name);
-    text_put(&w, "role", worker_role_name(i->plan->nodes[n].kind->role));
+    text_put(&w, "name", tallies[n].node->name);
+    text_put(&w, "kind", plan_kind_name(tallies[n].node, tallies[n].kind));
+    text_put(&w, "role", worker_role_name(tallies[n].kind->role));
     uint_put(&w, "restarts", tallies[n].restarts);
     uint_put(&w, "rewinds", tallies[n].cuts);
     msgpack_map_close(node, 5 + counters_put(&w, tallies[n].counters));

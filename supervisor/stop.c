@@ -147,7 +147,7 @@ int stop_report(struct instance *i) {
   log_end(&l);
   if (i->options.log_json) return stop->exit_code;
   struct buffer block = {0};
-  buffer_print(&block, "\nweir has stopped: %s `%s` of pipeline %s cannot go on.\n", worker_role_name(stop->culprit->node->kind->role),
+  buffer_print(&block, "\nweir has stopped: %s `%s` of pipeline %s cannot go on.\n", worker_role_name(stop->culprit->plan->kind->role),
                stop->culprit->node->name, i->plan->pipeline);
   if (stop->reason[0]) buffer_print(&block, "  %s\n", stop->reason);
   if (stop->failures > 1) buffer_print(&block, "  (%u more failed too; the log lines above name them)\n", stop->failures - 1);

@@ -5,15 +5,21 @@
 #include "supervisor/instance.h"
 #include "supervisor/lane.h"
 
+size_t tally_count(const struct plan *plan) {
+  return 2 * plan->node_count;
+}
+
 struct tally *tally_take(const struct instance *i) {
-  struct tally *tallies = memory_get((i->plan->node_count + 1) * sizeof *tallies);
+  struct tally *tallies = memory_get((tally_count(i->plan) + 1) * sizeof *tallies);
   for (size_t l = 0; l < i->lane_count; l++) {
     for (size_t s = 0; s < i->lanes[l].seat_count; s++) {
       const struct seat *seat = &i->lanes[l].seats[s];
-      struct tally *t = &tallies[seat->plan->node];
+      struct tally *t = &tallies[2 * seat->plan->node + (seat->plan->kind->role == WORKER_PRODUCER)];
       struct slot_words words;
       slot_words_get(&seat->slot, &words);
       for (int c = 0; c < SLOT_COUNTERS; c++) t->counters[c] += seat->kept[c] + words.counters[c];
+      t->node = seat->node;
+      t->kind = seat->plan->kind;
       t->workers++;
       t->restarts += seat->spawned > 0 ? seat->spawned - 1 : 0;
       t->cuts += i->lanes[l].cuts;
@@ -30,9 +36,12 @@ bool tally_holds(const struct tally *t) {
 
 void tally_ends(const struct plan *plan, const struct tally *tallies, uint64_t *in, uint64_t *stored, uint64_t *dead) {
   *in = *stored = *dead = 0;
-  for (size_t n = 0; n < plan->node_count; n++) {
+  for (size_t n = 0; n < tally_count(plan); n++) {
+    const struct plan_node *node = tallies[n].node;
+    if (tallies[n].workers == 0) continue;
     *dead += tallies[n].counters[COUNT_DEAD_ROWS];
-    if (plan->nodes[n].section == PLAN_SOURCE) *in += tallies[n].counters[COUNT_IN];
-    if (plan->nodes[n].section == PLAN_SINK) *stored += tallies[n].counters[COUNT_OUT];
+    bool between = node->kind && node->reader;
+    if (tallies[n].kind->role == WORKER_PRODUCER && !between) *in += tallies[n].counters[COUNT_IN];
+    if (tallies[n].kind->role == WORKER_SINKER && !between) *stored += tallies[n].counters[COUNT_OUT];
   }
 }

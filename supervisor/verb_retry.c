@@ -59,7 +59,7 @@ static bool sink_mark(void *context, const struct plan *plan, const struct plan_
   for (size_t n = 0; n < plan->node_count && !(m->limited && m->filter.limit <= 0); n++) {
     const struct plan_node *node = &plan->nodes[n];
     bool has;
-    if (!node->kind || (m->filter.node && strcmp(m->filter.node, node->name) != 0)) continue;
+    if (!(node->kind || node->reader) || (m->filter.node && strcmp(m->filter.node, node->name) != 0)) continue;
     if (!has_letters(store, &m->filter, node->name, &has, e)) return false;
     if (!has) continue;
     if (!plan_retry_reaches(plan, node->name, sink->name))

@@ -94,7 +94,7 @@ static void tell_unknown(const struct plan *plan, const char *name) {
   fprintf(stderr, "weir: the pipeline %s has no sink \"%.200s\"; its sinks are", plan->pipeline, name);
   const char *comma = " ";
   for (size_t i = 0; i < plan->node_count; i++)
-    if (plan->nodes[i].section == PLAN_SINK) {
+    if (plan_is_sink(&plan->nodes[i])) {
       fprintf(stderr, "%s%s", comma, plan->nodes[i].name);
       comma = ", ";
     }
@@ -106,7 +106,7 @@ int stores_each(const struct plan *plan, const char *sink, store_visit *visit, v
   bool found = false;
   for (size_t i = 0; i < plan->node_count; i++) {
     const struct plan_node *node = &plan->nodes[i];
-    if (node->section != PLAN_SINK || !node->kind || !node->kind->store || (sink && strcmp(sink, node->name) != 0)) continue;
+    if (!plan_is_sink(node) || !node->kind->store || (sink && strcmp(sink, node->name) != 0)) continue;
     found = true;
     if (!visit_one(plan, node, visit, context)) code = VERB_FAILED;
   }

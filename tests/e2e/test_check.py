@@ -98,7 +98,7 @@ BROKEN = {
     "lookups": (SOURCE + "lookups: {l: {}}\n" + SINK, [(3, 1, "lookups are not available yet", "lookups", None)]),
     "topic without brokers": (SOURCE + "topics:\n  t: {key: id}\n" + SINK, [(4, 3, "neither `from` nor brokers", "t", None)]),
     "topic with brokers": ("kafka: {brokers: 'h:9092'}\n" + SOURCE + "topics:\n  t: {from: lines}\n" + SINK,
-                           [(5, 3, "no Kafka client yet", "t", None)]),
+                           [(5, 3, "no worker for", "t", None)]),
     "column type": (SOURCE + "transforms:\n  a:\n    sql: SELECT id FROM lines\n    columns: {id: txt}\n" + SINK,
                     [(6, 19, "has no type `txt`", "txt", "text")]),
     "unknown input": (SOURCE + "transforms:\n  a:\n    sql: |\n      SELECT id,\n             x\n      FROM linse\n" + SINK,
