@@ -491,7 +491,8 @@ static void test_waits_for_a_living_owner(void **state) {
   scene_open(&x, ID_AND_NAME);
   scene_start(&x);
   send_rows(&x, 1, 3);
-  end_well(&x);
+  stream_until(&x.r, x.s, 3);
+  rig_kill(&x.r);
   y.settings = memory_text(x.settings);
   rig_open(&y.r, elsewhere);
   rig_start(&y.r, "table", y.settings);
@@ -505,6 +506,48 @@ static void test_waits_for_a_living_owner(void **state) {
   scene_close(&x);
   scene_close(&y);
   test_folder_remove(elsewhere);
+}
+
+// Who ended well is not waited for, however lately he was seen; who looks sees when he left.
+static void test_nobody_waits_for_who_left(void **state) {
+  (void)state;
+  struct scene x, y;
+  uint32_t second;
+  char *elsewhere = test_folder();
+  scene_open(&x, ID_AND_NAME);
+  scene_start(&x);
+  stream_begin(&x.r, "p2", &second);
+  send_rows(&x, 1, 3);
+  end_well(&x);
+  db_do("UPDATE weir_positions SET seen = '2099-01-01T00:00:00Z'");
+  db_expect("SELECT count(*) FROM weir_positions WHERE owner LIKE 'host=% pid=% state=% since=% until=%'", "2");
+  y.settings = memory_text(x.settings);
+  rig_open(&y.r, elsewhere);
+  assert_int_equal(scene_start(&y), 3);
+  send_rows(&y, 4, 5);
+  stream_until(&y.r, y.s, 5);
+  db_expect("SELECT partition FROM weir_positions WHERE owner NOT LIKE '% until=%'", "");
+  end_well(&y);
+  db_expect("SELECT id FROM t ORDER BY id", "1\n2\n3\n4\n5");
+  scene_close(&x);
+  scene_close(&y);
+  test_folder_remove(elsewhere);
+}
+
+// A stream that another has taken over is his: leaving does not touch it.
+static void test_leaving_is_fenced(void **state) {
+  (void)state;
+  struct scene x;
+  uint32_t second;
+  scene_open(&x, ID_AND_NAME);
+  scene_start(&x);
+  stream_begin(&x.r, "p2", &second);
+  db_do("UPDATE weir_positions SET epoch = epoch + 1, owner = 'host=h pid=1 state=0123456789abcdef since=x' WHERE partition = 'p2'");
+  send_rows(&x, 1, 2);
+  end_well(&x);
+  db_expect("SELECT owner FROM weir_positions WHERE partition = 'p2'", "host=h pid=1 state=0123456789abcdef since=x");
+  db_expect("SELECT partition FROM weir_positions WHERE owner LIKE '% until=%'", "");
+  scene_close(&x);
 }
 
 static void test_lost_rows_rewind(void **state) {
@@ -617,6 +660,6 @@ static void test_upsert_needs_an_index(void **state) {
       DIES_AT_EVERY_STEP cmocka_unit_test(test_next_run_goes_on), cmocka_unit_test(test_two_streams), cmocka_unit_test(test_rotated_file), \
       cmocka_unit_test(test_another_identity_stops), cmocka_unit_test(test_set_position_takes_what_comes),                                 \
       cmocka_unit_test(test_fenced_by_another), cmocka_unit_test(test_one_stream_lost), cmocka_unit_test(test_waits_for_a_living_owner),   \
-      cmocka_unit_test(test_lost_rows_rewind), cmocka_unit_test(test_position_changed_while_running),                                      \
-      cmocka_unit_test(test_dropped_table_is_filled_again), cmocka_unit_test(test_emptied_append_asks),                                    \
-      cmocka_unit_test(test_upsert_needs_an_index)
+      cmocka_unit_test(test_nobody_waits_for_who_left), cmocka_unit_test(test_leaving_is_fenced), cmocka_unit_test(test_lost_rows_rewind), \
+      cmocka_unit_test(test_position_changed_while_running), cmocka_unit_test(test_dropped_table_is_filled_again),                         \
+      cmocka_unit_test(test_emptied_append_asks), cmocka_unit_test(test_upsert_needs_an_index)

@@ -67,6 +67,18 @@ char *owner_text(const char *state_id) {
   return memory_print("host=%s pid=%d state=%s since=%s", host, (int)getpid(), state_id, since);
 }
 
+static const char left_mark[] = " until=";
+
+char *owner_left(const char *owner) {
+  char now[CLOCK_TEXT];
+  clock_print(clock_micros() / 1000000 * 1000000, now);
+  return memory_print("%s%s%s", owner, left_mark, now);
+}
+
+bool owner_has_left(const char *owner) {
+  return strstr(owner, left_mark) != NULL;
+}
+
 bool owner_is_state(const char *owner, const char *state_id) {
   const char *found = strstr(owner, " state=");
   if (!found) return false;

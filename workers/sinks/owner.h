@@ -11,5 +11,8 @@
 char *owner_state_id(const char *state, struct error *e);
 // "host=H pid=P state=ID since=TIME" of this process; owned by the caller.
 char *owner_text(const char *state_id);
+// The same text for an owner that has left in good order: with " until=TIME" behind it. Owned by the caller.
+char *owner_left(const char *owner);
+bool owner_has_left(const char *owner);
 // True when the owner's text carries this state id.
 bool owner_is_state(const char *owner, const char *state_id);

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "workers/sinks/owner.h"
+
 bool postgres_positions_make(struct postgres *p, const char *table, struct error *e) {
   char *sql =
       memory_print("CREATE TABLE %s (id bigint GENERATED ALWAYS AS IDENTITY UNIQUE, pipeline text NOT NULL, sink text NOT NULL, "
@@ -245,6 +247,23 @@ bool postgres_positions_beat(struct postgres *p, const char *table, const struct
   postgres_result_free(r);
   buffer_free(&sql);
   return good && (all || see_why(p, table, setup, streams, e));
+}
+
+bool postgres_positions_release(struct postgres *p, const char *table, const struct target_setup *setup,
+                                struct target_stream *const *streams, size_t count, struct error *e) {
+  struct buffer sql = {0};
+  // A row that somebody has locked is being taken over: it is left to him.
+  buffer_print(&sql, "UPDATE %s SET owner = $1 WHERE id IN (SELECT w.id FROM %s AS w, (VALUES ", table, table);
+  for (size_t i = 0; i < count; i++)
+    buffer_print(&sql, "%s(%" PRId64 "::bigint, %" PRIu64 "::bigint)", i ? ", " : "", streams[i]->row, streams[i]->epoch);
+  buffer_text(&sql, ") AS n (id, epoch) WHERE w.id = n.id AND w.epoch = n.epoch FOR UPDATE OF w SKIP LOCKED)");
+  char *left = owner_left(setup->owner);
+  struct postgres_param param = {.bytes = left};
+  struct postgres_result *r = postgres_call(p, buffer_cstring(&sql), &param, 1, e);
+  postgres_result_free(r);
+  free(left);
+  buffer_free(&sql);
+  return r != NULL;
 }
 
 // ---- all streams of a sink

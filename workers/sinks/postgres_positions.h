@@ -26,5 +26,8 @@ bool postgres_positions_totals(struct postgres *p, const char *table, const stru
 // Renews `seen` of all streams that are held. Errors as postgres_positions_move: an idle owner learns here that it is none any more.
 bool postgres_positions_beat(struct postgres *p, const char *table, const struct target_setup *setup, struct target_streams *streams,
                              struct error *e);
+// As `release` of target.h.
+bool postgres_positions_release(struct postgres *p, const char *table, const struct target_setup *setup,
+                                struct target_stream *const *streams, size_t count, struct error *e);
 bool postgres_positions_rows(struct postgres *p, const char *table, const struct target_setup *setup, uint64_t *rows, struct error *e);
 bool postgres_positions_forget(struct postgres *p, const char *table, const struct target_setup *setup, struct error *e);

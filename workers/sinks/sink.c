@@ -370,12 +370,30 @@ static bool begin(struct sink *s, const struct target_kind *kind, struct error *
   return s->target && sink_connect(s, e);
 }
 
+// The end of the run has passed and all is durable: who starts next on this target, with whatever state folder, need not wait for us.
+static void leave(struct sink *s) {
+  if (!s->target || !s->target->kind->release) return;
+  struct target_stream **list = memory_get((s->streams.count + 1) * sizeof *list);
+  size_t count = 0;
+  for (size_t i = 0; i < s->streams.count; i++) {
+    struct target_stream *stream = &s->streams.at[i];
+    if (stream->found && !stream->lost && !stream->finished) list[count++] = stream;
+  }
+  struct error e = {0};
+  worker_busy_until(s->w, COMMIT_SECONDS, "leaving its streams");
+  if (count > 0 && !s->target->kind->release(s->target, list, count, &e))
+    log_say(LOG_LEVEL_INFO, "the streams could not be left: who starts next with another state folder waits for %d s (%s)",
+            TARGET_OWNER_SILENT_SECONDS, e.text);
+  free(list);
+}
+
 int sink_run(struct worker *w, const struct target_kind *kind) {
   struct sink *s = memory_get(sizeof *s);
   struct error e = {0};
   *s = (struct sink){.w = w};
   read_limits(s);
   bool good = begin(s, kind, &e) && run(s, &e);
+  if (good) leave(s);
   if (s->target) s->target->kind->free(s->target);
   batch_free(&s->batch);
   sink_streams_free(s);

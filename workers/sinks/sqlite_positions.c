@@ -5,9 +5,11 @@
 #include "workers/sinks/sqlite_positions.h"
 
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "proto/clock.h"
+#include "workers/sinks/owner.h"
 
 static const char table_sql[] = "CREATE TABLE IF NOT EXISTS weir_positions ("
                                 "id INTEGER PRIMARY KEY AUTOINCREMENT, pipeline text NOT NULL, sink text NOT NULL, edge text NOT NULL, "
@@ -31,6 +33,8 @@ static const char start_sql[] =
 
 static const char move_sql[] = "UPDATE weir_positions SET position = ?4, witness = ?5, rows = ?6, superseded = ?7, dead = ?8, seen = ?9 "
                                "WHERE id = ?1 AND epoch = ?2 AND position = ?3";
+
+static const char release_sql[] = "UPDATE weir_positions SET owner = ?3 WHERE id = ?1 AND epoch = ?2";
 
 static const char owner_sql[] = "SELECT owner FROM weir_positions WHERE id = ?1";
 
@@ -242,6 +246,23 @@ bool sqlite_positions_totals(struct sqlite *db, const struct target_streams *str
     if (!sqlite_run(q, e)) return false;
   }
   return true;
+}
+
+bool sqlite_positions_release(struct sqlite *db, const struct target_setup *setup, struct target_stream *const *streams, size_t count,
+                              struct error *e) {
+  struct sqlite_query *q = sqlite_prepare(db, release_sql, e);
+  if (!q || !sqlite_begin(db, e)) return false;
+  char *left = owner_left(setup->owner);
+  bool good = true;
+  for (size_t i = 0; i < count && good; i++) {
+    sqlite_bind_int(q, 1, streams[i]->row);
+    sqlite_bind_int(q, 2, (int64_t)streams[i]->epoch);
+    sqlite_bind_cstring(q, 3, left);
+    good = sqlite_run(q, e);
+  }
+  good = end(db, good, e);
+  free(left);
+  return good;
 }
 
 bool sqlite_positions_forget(struct sqlite *db, const struct target_setup *setup, struct error *e) {

@@ -15,6 +15,9 @@ bool sqlite_positions_make(struct sqlite *db, struct error *e);
 bool sqlite_positions_attach(struct sqlite *db, const struct target_setup *setup, struct target_stream **streams, size_t count,
                              struct error *e);
 bool sqlite_positions_start(struct sqlite *db, const struct target_setup *setup, struct target_stream *s, uint64_t start, struct error *e);
+// In a transaction of its own; as `release` of target.h.
+bool sqlite_positions_release(struct sqlite *db, const struct target_setup *setup, struct target_stream *const *streams, size_t count,
+                              struct error *e);
 // Inside a transaction, first: proves the fence of every stream that moves and moves it. ERROR_FENCED: `lost` says which; ERROR_REWIND: a
 // position was changed under us. The caller rolls back.
 bool sqlite_positions_move(struct sqlite *db, const struct target_setup *setup, struct target_streams *streams, struct error *e);

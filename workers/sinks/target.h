@@ -86,6 +86,10 @@ struct target_kind {
   bool (*commit)(struct target *t, struct batch *b, struct target_streams *streams, struct error *e);
   // Shows that the owner is alive, and that it still is the owner (errors as for commit). NULL: the target needs no sign.
   bool (*beat)(struct target *t, struct target_streams *streams, struct error *e);
+  // Leaves these streams in good order (the end of the run, a stream that was given up): whoever comes next need not wait until this owner
+  // has been silent for long. One statement, fenced by the epochs, which stay as they are; waits for nobody's lock. A failure is harmless:
+  // the next one waits then. Does nothing when the target is not open. NULL: nobody could be made to wait.
+  bool (*release)(struct target *t, struct target_stream *const *streams, size_t count, struct error *e);
   void (*free)(struct target *t);
 };
 

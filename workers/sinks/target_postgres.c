@@ -348,6 +348,12 @@ static bool target_beat(struct target *base, struct target_streams *streams, str
   return false;
 }
 
+static bool target_release(struct target *base, struct target_stream *const *streams, size_t count, struct error *e) {
+  struct postgres_target *t = own(base);
+  if (!t->p || !postgres_is_sound(t->p)) return true;
+  return postgres_positions_release(t->p, t->names.positions, &base->setup, streams, count, e);
+}
+
 const struct target_kind target_postgres = {
     .name = "postgresql",
     .make = target_make,
@@ -358,5 +364,6 @@ const struct target_kind target_postgres = {
     .prepare = target_prepare,
     .commit = target_commit,
     .beat = target_beat,
+    .release = target_release,
     .free = target_free,
 };

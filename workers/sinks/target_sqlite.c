@@ -360,6 +360,11 @@ static bool target_commit(struct target *base, struct batch *b, struct target_st
   return false;
 }
 
+static bool target_release(struct target *base, struct target_stream *const *streams, size_t count, struct error *e) {
+  struct sqlite_target *t = own(base);
+  return !t->db || sqlite_positions_release(t->db, &base->setup, streams, count, e);
+}
+
 const struct target_kind target_sqlite = {
     .name = "sqlite",
     .make = target_make,
@@ -369,5 +374,6 @@ const struct target_kind target_sqlite = {
     .start = target_start,
     .prepare = target_prepare,
     .commit = target_commit,
+    .release = target_release,
     .free = target_free,
 };
