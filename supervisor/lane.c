@@ -13,6 +13,7 @@
 #include "shm/register.h"
 #include "shm/ring.h"
 #include "shm/words.h"
+#include "supervisor/finish.h"
 #include "supervisor/instance.h"
 #include "supervisor/ring_look.h"
 #include "supervisor/say.h"
@@ -326,6 +327,7 @@ void lane_reaped(struct lane *lane) {
   }
   // The wish to stop lay in the old slot.
   if (i->stop.phase != STOP_RUNNING) slot_command_set(&lane->seats[0].slot, SLOT_STOP);
+  finish_check(i);
   if (lane->wait_ms == 0) {
     lane_start(lane);
     return;

@@ -6,6 +6,7 @@
 
 #include "proto/clock.h"
 #include "shm/crash_point.h"
+#include "supervisor/finish.h"
 #include "supervisor/instance.h"
 #include "supervisor/lane.h"
 #include "supervisor/say.h"
@@ -101,6 +102,7 @@ static void reap_seat(struct seat *seat, pid_t pid, int status) {
   else
     act(seat, &v);
   retry_reaped(seat->lane);
+  finish_check(i);
   stop_check(i);
 }
 
