@@ -141,7 +141,13 @@ packages-container:
 .PHONY: run
 run: packages-run
 	@$(MAKE) weir
-	@pipelines/run_eonet.sh
+	@pipelines/run.sh eonet
+
+# The second pipeline: people from randomuser.me.
+.PHONY: run-users
+run-users: packages-run
+	@$(MAKE) weir
+	@pipelines/run.sh users
 
 .PHONY: test
 test: packages-test
@@ -180,6 +186,7 @@ install: weir
 .PHONY: help
 help:
 	@echo "make run      build, run the EONET job on SQLite (or DATABASE_URL)"
+	@echo "make run-users  the same for the people of randomuser.me"
 	@echo "make test     everything that CI runs; last line: N passed, N failed, N skipped"
 	@echo "make unit     unit tests; V=asan or V=tsan for a sanitizer, UNIT=test_ring for one program"
 	@echo "make fuzz     fuzz targets for SECONDS each; FUZZ=fuzz_json for one"

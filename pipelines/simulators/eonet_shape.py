@@ -91,3 +91,13 @@ def document_tail():
 def document(events):
     """The whole answer to /events."""
     return document_head() + ",\n\n".join(map(event_text, events)) + document_tail()
+
+
+def categories_document(categories):
+    """The whole answer to /categories; each category is (id, title, description)."""
+    link = "https://eonet.example/api/v3/"
+    items = ",\n".join('\t\t{\n\t\t\t"id": %s,\n\t\t\t"title": %s,\n\t\t\t"link": %s,\n\t\t\t"description": %s,\n\t\t\t"layers": %s\n\t\t}' % (
+        scalar(name), scalar(title), scalar(link + "categories/" + name), scalar(text), scalar(link + "layers/" + name))
+        for name, title, text in categories)
+    return ('{\n\t"title": "EONET Event Categories",\n\t"description": "List of the event categories.",\n\t"link": %s,\n'
+            '\t"categories": [\n%s\n\t]\n}\n' % (scalar(link + "categories"), items))

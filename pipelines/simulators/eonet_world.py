@@ -21,6 +21,15 @@ KINDS = [
     ("floods", "Floods", 8, ["GDACS", "ReliefWeb"]),
     ("dustHaze", "Dust and Haze", 4, ["EO"]),
 ]
+# What /categories says of each.
+DESCRIPTIONS = {
+    "wildfires": "Fires in forest, brush or grassland, whoever lit them.",
+    "severeStorms": "Storms of wind and rain: hurricanes, cyclones, tornadoes.",
+    "seaLakeIce": "Ice on seas & lakes: sheets, floes and bergs that drift.",
+    "volcanoes": "Craters that erupt, and the plumes that they make.",
+    "floods": "Water where it should not be -- rivers over their banks, lakes over their shores.",
+    "dustHaze": "Dust, sand and other fine matter in the air, but no smoke of volcanoes.",
+}
 PLACES = ["Alder Creek", "Bär&#228;ntal", "Cedar &amp; Pine Ridge", "D&#039;Orval", "Elm Hollow", "Fjord\u00a0Nord", "Göksu", "Hart&#039;s Mill",
           "Isla Verde", "Juniper Flats", "Kalvø", "Long Meadow", "Mirador", "Nahla Valley", "Ørsted Point", "Pico Alto", "Quarry Bend",
           "Río Seco", "Sandhills 1 &amp; 2", "Tall Timber", "Umber Lake", "Vall d&#039;Or", "Willow Bottom", "Zephyr Pass"]
@@ -46,6 +55,11 @@ def polygon(lon, lat, size, when):
     corners = [(-1, -0.5), (0.2, -1), (1, 0.1), (0.9, 1), (-0.3, 0.6)]
     ring = [[round(lon + x * size, 4), round(lat + y * size / 2, 4)] for x, y in corners]
     return {"magnitudeValue": None, "magnitudeUnit": None, "date": stamp(when), "type": "Polygon", "coordinates": [ring + [ring[0]]]}
+
+
+def categories():
+    """What /categories lists: (id, title, description)."""
+    return [(kind[0], kind[1], DESCRIPTIONS[kind[0]]) for kind in KINDS]
 
 
 class World:

@@ -71,8 +71,8 @@ def start(tmp_path):
 def simulate():
     begun = []
 
-    def run(*arguments):
-        begun.append(simulator.Simulator(*arguments))
+    def run(*arguments, **options):
+        begun.append(simulator.Simulator(*arguments, **options))
         return begun[-1]
     yield run
     for one in begun:

@@ -206,6 +206,7 @@ static bool commit(struct sink *s, struct error *e) {
   if (!write_batch(s, e)) return false;
   CRASH_POINT("sink.after_commit");
   if (had_rows) brake_note(&s->brake, &s->batch);
+  if (had_rows) letter_log_batch(&s->letter_log, s->w->node, &s->batch, &s->streams);
   sink_account(s);
   CRASH_POINT("sink.after_account");
   if (moved) tell_positions(s);
@@ -297,6 +298,7 @@ static bool run(struct sink *s, struct error *e) {
       return false;
     }
     uint64_t now = clock_monotonic_ns();
+    letter_log_tell(&s->letter_log, now, false);
     if (!s->ended && (is_full(s) || (!s->in_input && due_ns(s) <= now))) {
       if (!commit(s, e)) return false;
       continue;
@@ -394,6 +396,7 @@ int sink_run(struct worker *w, const struct target_kind *kind) {
   read_limits(s);
   bool good = begin(s, kind, &e) && run(s, &e);
   if (good) leave(s);
+  letter_log_tell(&s->letter_log, clock_monotonic_ns(), true);
   if (s->target) s->target->kind->free(s->target);
   batch_free(&s->batch);
   sink_streams_free(s);

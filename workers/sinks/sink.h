@@ -1,7 +1,8 @@
 // The sink core: takes rows from the ring, decides when a batch is committed, and keeps ring, positions, account and feedback in step.
 // What a commit is at a target stands in target.h.
 //
-// Called by table_sink.c and file_sink.c. Parts: sink.c (loop and commit), sink_streams.c (streams, from question to fence), brake.c.
+// Called by table_sink.c and file_sink.c. Parts: sink.c (loop and commit), sink_streams.c (streams, from question to fence), brake.c,
+// letter_log.c (what died, in the log).
 //
 // The order of a commit, with a crash point between any two steps; whatever dies where, nothing is lost or doubled:
 //
@@ -18,6 +19,7 @@
 #include "workers/common/worker.h"
 #include "workers/sinks/batch.h"
 #include "workers/sinks/brake.h"
+#include "workers/sinks/letter_log.h"
 #include "workers/sinks/target.h"
 
 // The reader's note of a sink, behind the counters: how many streams of the register its sums cover, and the sums of their totals. A
@@ -31,6 +33,7 @@ struct sink {
   struct target *target;
   struct batch batch;
   struct brake brake;
+  struct letter_log letter_log;
   char *state_id, *owner;
 
   struct stream *infos;          // by handle, as announced
