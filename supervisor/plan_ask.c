@@ -95,9 +95,16 @@ static void take_answer(struct draft *d, size_t index, struct check *c) {
   c->form = NULL;
 }
 
-static void report_findings(struct draft *d, size_t index, const struct check *c, bool notes) {
-  for (size_t i = 0; i < c->finding_count; i++)
-    if (notes || c->findings[i].level != CHECK_NOTE) report_finding(d, index, &c->findings[i]);
+static void report_findings(struct draft *d, size_t index, const struct check *c) {
+  for (size_t i = 0; i < c->finding_count; i++) report_finding(d, index, &c->findings[i]);
+}
+
+static void ask_with(struct draft *d, size_t index, const struct draft_node *input, bool connect) {
+  struct check c;
+  ask(d, index, input, connect, &c);
+  report_findings(d, index, &c);
+  if (!d->plan->nodes[index].at_brokers) take_answer(d, index, &c); // what a topic gives is said by plan_topic_columns
+  check_free(&c);
 }
 
 // The n-th name that the node could read, as ask() listed them.
@@ -186,11 +193,7 @@ static const struct draft_node *only_input(const struct draft *d, const struct p
 static void ask_transform_again(struct draft *d, size_t index) {
   const struct draft_node *input = only_input(d, &d->plan->nodes[index]);
   if (!input || !input->columns_known) return;
-  struct check c;
-  ask(d, index, input, false, &c);
-  take_answer(d, index, &c);
-  report_findings(d, index, &c, true);
-  check_free(&c);
+  ask_with(d, index, input, false);
 }
 
 // The inputs of a node with topics looked through. `found` marks the topics that were passed too: ways through them may double at every
@@ -272,40 +275,33 @@ static void tell_columns(struct draft *d, size_t index) {
   free(inputs);
 }
 
-static void ask_sink(struct draft *d, size_t index, bool connect, bool notes) {
+// Once for each input; one without any (what it names is not there) is asked about the rest of its settings.
+static void ask_sink(struct draft *d, size_t index, bool connect) {
   struct plan *p = d->plan;
-  bool *inputs = memory_get((p->node_count + 1) * sizeof *inputs);
+  bool *inputs = memory_get((p->node_count + 1) * sizeof *inputs), any = false;
   find_inputs(d, &p->nodes[index], inputs);
   for (size_t i = 0; i < p->node_count; i++) {
     if (!inputs[i] || plan_passes_on(&p->nodes[i])) continue;
-    struct check c;
-    ask(d, index, &d->nodes[i], connect, &c);
-    report_findings(d, index, &c, notes);
-    if (!p->nodes[index].at_brokers) take_answer(d, index, &c); // what a topic gives is said by plan_topic_columns
-    check_free(&c);
+    ask_with(d, index, &d->nodes[i], connect);
+    any = true;
   }
+  if (!any) ask_with(d, index, NULL, connect);
   free(inputs);
 }
 
 // ---- the whole
 
-static void ask_sources(struct draft *d, bool connect, bool notes) {
-  for (size_t i = 0; i < d->plan->node_count; i++) {
-    if (d->plan->nodes[i].section != PLAN_SOURCE || !can_ask(d, i)) continue;
-    struct check c;
-    ask(d, i, NULL, connect, &c);
-    report_findings(d, i, &c, notes);
-    take_answer(d, i, &c);
-    check_free(&c);
-  }
+static void ask_sources(struct draft *d, bool connect) {
+  for (size_t i = 0; i < d->plan->node_count; i++)
+    if (d->plan->nodes[i].section == PLAN_SOURCE && can_ask(d, i)) ask_with(d, i, NULL, connect);
 }
 
-static void ask_reader(struct draft *d, size_t index, bool connect, bool notes) {
+static void ask_reader(struct draft *d, size_t index, bool connect) {
   const struct plan_node *node = &d->plan->nodes[index];
   struct check c;
   if (!d->nodes[index].usable || !node->reader || !node->reader->check) return;
   ask_kind(d, index, node->reader, NULL, connect, &c);
-  report_findings(d, index, &c, notes);
+  report_findings(d, index, &c);
   check_free(&c);
 }
 
@@ -334,7 +330,7 @@ static void ask_all(struct draft *d) {
   struct plan *p = d->plan;
   struct check *first = memory_get((p->node_count + 1) * sizeof *first);
   size_t *sorted = memory_get((p->node_count + 1) * sizeof *sorted);
-  ask_sources(d, false, true);
+  ask_sources(d, false);
   ask_transforms(d, first);
   plan_topics_read(d);
   bool ordered = sort_nodes(d, sorted);
@@ -345,12 +341,12 @@ static void ask_all(struct draft *d) {
       if (input && input->columns_known)
         ask_transform_again(d, i);
       else
-        report_findings(d, i, &first[i], true);
+        report_findings(d, i, &first[i]);
     }
-    if ((plan_is_sink(&p->nodes[i]) || p->nodes[i].at_brokers) && ordered) {
-      if (d->nodes[i].usable) tell_columns(d, i);
-      if (can_ask(d, i)) ask_sink(d, i, false, true);
-      ask_reader(d, i, false, true);
+    if (plan_is_sink(&p->nodes[i]) || p->nodes[i].at_brokers) {
+      if (d->nodes[i].usable && ordered) tell_columns(d, i);
+      if (can_ask(d, i)) ask_sink(d, i, false);
+      ask_reader(d, i, false);
     }
     check_free(&first[i]);
   }
@@ -363,9 +359,9 @@ void plan_ask(struct draft *d, bool connect) {
     ask_all(d);
     return;
   }
-  ask_sources(d, true, true);
+  ask_sources(d, true);
   for (size_t i = 0; i < d->plan->node_count; i++) {
-    if (plan_is_sink(&d->plan->nodes[i]) && can_ask(d, i)) ask_sink(d, i, true, true);
-    ask_reader(d, i, true, true);
+    if (plan_is_sink(&d->plan->nodes[i]) && can_ask(d, i)) ask_sink(d, i, true);
+    ask_reader(d, i, true);
   }
 }

@@ -137,6 +137,25 @@ def test_every_mistake_at_once(weir, tmp_path):
         assert part in one.text, result
 
 
+# What a sink is itself to blame for is told though its input is broken too: (the broken part, where the sink stands).
+BROKEN_ABOVE = {
+    "SQL": ("transforms:\n  a: {sql: SELECT id FRM lines}\n", "a"),
+    "circle": ("transforms:\n  a: {sql: SELECT x FROM b}\n  b: {sql: SELECT x FROM a}\n", "a"),
+    "not there": ("", "nowhere"),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN_ABOVE)
+def test_a_sink_is_checked_behind_what_is_broken(weir, tmp_path, name):
+    above, reads = BROKEN_ABOVE[name]
+    text = SOURCE + above + "sinks:\n  out:\n    from: %s\n    type: table\n    url: mysql://h/d\n    table: t\n    mode: upsert\n" % reads
+    result = check(weir, tmp_path, text)
+    found = [one for one in said(result.err) if "sink `out`: " in one.text]
+    first = text.count("\n") - 2
+    assert [(one.line, one.word) for one in found] == [(first, "mysql"), (first + 2, "upsert")], result
+    assert len(said(result.err)) == 3, result
+
+
 SQL_REFUSED = {
     "delete": "DELETE FROM lines", "create": "CREATE TABLE x (a)", "attach": "ATTACH 'x.db' AS x", "pragma": "PRAGMA journal_mode = DELETE",
     "extension": "SELECT load_extension('x.so') FROM lines", "two statements": "SELECT 1 FROM lines; SELECT 2 FROM lines",

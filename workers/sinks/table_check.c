@@ -122,10 +122,10 @@ void table_sink_check(struct check *c) {
   enum url_scheme scheme;
   table_settings_read(&s, c->settings);
   if (s.table[0] == '\0') check_find(c, CHECK_ERROR, "table", -1, NULL, "`table` is empty");
-  if (!url_scheme_find(s.url, &scheme, &e))
-    check_find(c, CHECK_ERROR, "url", -1, NULL, "%s", e.text);
-  else if (check_known_columns(c, &input)) {
-    check_key(c, &s, &input);
+  bool known = url_scheme_find(s.url, &scheme, &e), good = check_known_columns(c, &input);
+  if (!known) check_find(c, CHECK_ERROR, "url", -1, NULL, "%s", e.text);
+  if (good) check_key(c, &s, &input);
+  if (known && good) {
     if (s.create) check_create(c, &s, scheme, &input);
     if (c->connect && scheme == URL_SQLITE) check_sqlite(c, &s, &input);
     if (c->connect && scheme == URL_POSTGRES) check_postgres(c, &s, &input);
