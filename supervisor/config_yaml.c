@@ -197,13 +197,21 @@ static bool take_entry(struct reading *r, const yaml_event_t *event, unsigned de
     plan_report_add(r->report, CHECK_ERROR, entry.line, entry.column, NULL, "more than %d entries in one list or map", LIMIT_FIELDS);
     fine = false;
   }
-  if (fine && !skip) {
+  if ((fine || entry.value.cut) && !skip) {
     add_entry(node, &entry);
   } else {
     free(entry.key);
     config_free(&entry.value);
   }
   return fine;
+}
+
+// The file stops being YAML here, so a text that was read last may be a part only of what was meant.
+static void drop_last_text(struct config_node *node) {
+  if (node->count == 0 || node->entries[node->count - 1].value.kind != CONFIG_TEXT) return;
+  struct config_entry *last = &node->entries[--node->count];
+  free(last->key);
+  config_free(&last->value);
 }
 
 static bool take_collection(struct reading *r, yaml_event_type_t end, unsigned depth, struct config_node *node) {
@@ -213,11 +221,15 @@ static bool take_collection(struct reading *r, yaml_event_type_t end, unsigned d
   }
   for (;;) {
     yaml_event_t event;
-    if (!next_event(r, &event)) return false;
+    if (!next_event(r, &event)) {
+      node->cut = true;
+      drop_last_text(node);
+      return false;
+    }
     bool ends = event.type == end;
-    bool fine = ends || take_entry(r, &event, depth + 1, node);
+    node->cut = !ends && !take_entry(r, &event, depth + 1, node);
     yaml_event_delete(&event);
-    if (ends || !fine) return fine;
+    if (ends || node->cut) return ends;
   }
 }
 
@@ -310,8 +322,8 @@ bool config_read(const struct config_source *source, struct config_node *root, s
   yaml_parser_set_input_string(&r.parser, (const unsigned char *)source->text, source->length);
   bool fine = take_document(&r, root);
   yaml_parser_delete(&r.parser);
-  if (!fine) config_free(root);
-  return fine;
+  if (!fine && !root->cut) config_free(root);
+  return fine || root->cut;
 }
 
 const char *config_yaml_version(void) {

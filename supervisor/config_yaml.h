@@ -34,6 +34,7 @@ struct config_node {
   struct config_span *spans;
   size_t span_count;
   // CONFIG_LIST, CONFIG_MAP
+  bool cut; // the file stops being YAML inside of it (that was told): what is not there may stand behind that place
   struct config_entry *entries;
   size_t count;
 };
@@ -51,7 +52,8 @@ struct config_source {
   const char *folder;
 };
 
-// False when there is no tree at all (the report says why); the tree may have holes where the report has errors.
+// False when there is no tree at all (the report says why); the tree may have holes where the report has errors, and is `cut` where libyaml
+// gave up.
 bool config_read(const struct config_source *source, struct config_node *root, struct plan_report *report);
 void config_free(struct config_node *node);
 

@@ -77,6 +77,27 @@ static void ask(struct draft *d, size_t index, const struct draft_node *input, b
   ask_kind(d, index, d->plan->nodes[index].kind, input, connect, c);
 }
 
+// A setting that is there and of which nothing bad was told yet.
+static bool is_sound(const struct draft *d, size_t index, const char *setting) {
+  const struct config_entry *entry = setting ? config_find(&d->nodes[index].entry->value, setting) : NULL;
+  bool sound = entry && !entry->value.broken;
+  for (size_t i = 0; sound && i < d->report->count; i++)
+    sound = d->report->messages[i].line != entry->value.line || d->report->messages[i].column != entry->value.column;
+  return sound;
+}
+
+// What is required and missing was told; the rest of a sink can be looked at all the same.
+static void ask_unusable_sink(struct draft *d, size_t index) {
+  struct check c;
+  if (!d->plan->nodes[index].kind || !d->plan->nodes[index].kind->check) return;
+  ask(d, index, NULL, false, &c);
+  for (size_t i = 0; i < c.finding_count; i++) {
+    const struct check_finding *f = &c.findings[i];
+    if (f->level == CHECK_ERROR && is_sound(d, index, f->setting)) report_finding(d, index, f);
+  }
+  check_free(&c);
+}
+
 static bool can_ask(const struct draft *d, size_t index) {
   return d->nodes[index].usable && d->plan->nodes[index].kind && d->plan->nodes[index].kind->check;
 }
@@ -346,6 +367,7 @@ static void ask_all(struct draft *d) {
     if (plan_is_sink(&p->nodes[i]) || p->nodes[i].at_brokers) {
       if (d->nodes[i].usable && ordered) tell_columns(d, i);
       if (can_ask(d, i)) ask_sink(d, i, false);
+      if (!d->nodes[i].usable && !p->nodes[i].at_brokers) ask_unusable_sink(d, i);
       ask_reader(d, i, false);
     }
     check_free(&first[i]);
@@ -354,7 +376,20 @@ static void ask_all(struct draft *d) {
   free(sorted);
 }
 
+// Of a file that stops being YAML somewhere: what nodes read, and what reads them, may stand behind that place.
+static void ask_alone(struct draft *d) {
+  for (size_t i = 0; i < d->plan->node_count; i++) {
+    enum plan_section section = d->plan->nodes[i].section;
+    bool whole = !d->nodes[i].entry->value.cut;
+    if (whole && (section == PLAN_SOURCE || section == PLAN_SINK) && can_ask(d, i)) ask_with(d, i, NULL, false);
+  }
+}
+
 void plan_ask(struct draft *d, bool connect) {
+  if (d->root.cut) {
+    ask_alone(d);
+    return;
+  }
   if (!connect) {
     ask_all(d);
     return;

@@ -67,9 +67,8 @@ static char *file_of(const char *path) {
 static void collect(struct writers *all, const struct plan *p, const struct plan_chain *chain) {
   for (size_t w = 0; w < chain->worker_count; w++) {
     const struct plan_worker *worker = &chain->workers[w];
-    const struct plan_node *node = &p->nodes[worker->node];
-    for (unsigned lane = 0; node->kind->writes && lane < chain->lanes; lane++) {
-      char *path = node->kind->writes(plan_settings(node), lane, chain->lanes);
+    for (unsigned lane = 0; worker->kind->writes && lane < chain->lanes; lane++) {
+      char *path = worker->kind->writes(plan_settings(&p->nodes[worker->node]), lane, chain->lanes);
       if (!path) continue;
       if ((all->count & (all->count - 1)) == 0) all->at = memory_resize(all->at, (all->count ? all->count * 2 : 1) * sizeof *all->at);
       all->at[all->count++] = (struct writer){.file = file_of(path), .path = path, .node = worker->node, .edge = worker->edge};

@@ -96,6 +96,7 @@ static const struct setting_table *find_kind(struct draft *d, const struct plan_
     return NULL;
   }
   const char *name = given ? given->value.text : type->otherwise;
+  if (!name && entry->value.cut) return NULL; // it may stand behind the place where reading ended
   if (!name) {
     list_kinds(place, NULL, kinds, sizeof kinds);
     plan_report_add(d->report, CHECK_ERROR, entry->line, entry->column, NULL, "%s `%s` needs `type`: %s", word, entry->key, kinds);
@@ -142,6 +143,7 @@ static void add_node(struct draft *d, enum plan_section section, struct config_e
     return;
   }
   if (!check_name(d, entry) || entry->value.broken) return;
+  if (entry->value.cut && entry->value.kind != CONFIG_MAP) return;
   if (entry->value.kind != CONFIG_MAP && !(section == PLAN_TOPIC && config_is_empty(&entry->value))) {
     plan_report_add(d->report, CHECK_ERROR, entry->value.line, entry->value.column, NULL, "%s `%s` must be a map of settings, not %s",
                     plan_section_word(section), entry->key, config_is_empty(&entry->value) ? "empty" : config_kind_name(entry->value.kind));
@@ -247,6 +249,7 @@ void plan_collect(struct draft *d) {
   }
   read_top(d);
   for (size_t i = 0; i < d->root.count; i++) collect_section(d, &d->root.entries[i]);
+  if (d->root.cut) return; // who reads whom cannot be told
   bool brokers = plan_has_brokers(d);
   for (size_t i = 0; i < d->plan->node_count; i++) {
     link_from(d, i);

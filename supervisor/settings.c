@@ -332,7 +332,7 @@ static bool take_section(const struct take *t, const struct config_node *node) {
 
 static bool take_value(const struct take *t, const struct config_node *node) {
   bool scalar = node->kind == CONFIG_TEXT;
-  if (node->broken) return false;
+  if (node->broken || node->cut) return false;
   switch (t->setting->type) {
   case SETTING_TEXT:
   case SETTING_CHOICE:
@@ -407,7 +407,7 @@ static bool take_row(const struct settings_context *c, const struct setting *set
                      const struct config_node *map, struct buffer *body, size_t *pairs) {
   const struct config_entry *entry = config_find(map, setting->name);
   bool required = setting->flags & SETTING_REQUIRED;
-  if (!entry && required)
+  if (!entry && required && !map->cut)
     plan_report_add(c->report, CHECK_ERROR, owner->line, owner->column, NULL, "%s needs `%s`", owner->what, setting->name);
   if (!entry && !has_default(setting)) return !required;
   struct take take = {.context = c, .setting = setting, .out = body};
@@ -436,7 +436,7 @@ static bool check_one_of(const struct settings_context *c, const struct setting_
     given += entry != NULL;
     if (entry && given > 1) second = entry;
   }
-  if (flagged == 0 || given == 1) return true;
+  if (flagged == 0 || given == 1 || (given == 0 && map->cut)) return true;
   if (given == 0)
     plan_report_add(c->report, CHECK_ERROR, owner->line, owner->column, NULL, "%s needs one of %s", owner->what, names);
   else

@@ -156,6 +156,22 @@ def test_a_sink_is_checked_behind_what_is_broken(weir, tmp_path, name):
     assert len(said(result.err)) == 3, result
 
 
+def test_what_stands_before_a_syntax_error_is_checked(weir, tmp_path):
+    result = check(weir, tmp_path, "rng: 1MiB\nsources:\n  lines: {type: file, path: x, folow: true}\n"
+                                   "sinks:\n  out:\n    from: later\n    type: table\n    url: mysql://h/d\n    table: t\n"
+                                   "  next:\n    type: table\n    tabel: t\n    key: [a, b\n    mode: upsert\n")
+    found = said(result.err)
+    # What may stand behind that place is not missed: `later`, and what `next` still needs.
+    assert [(one.line, one.column) for one in found] == [(1, 1), (3, 32), (8, 10), (12, 5), (14, 9)], result
+    assert "not YAML" in found[-1].text and result.code == 2
+
+
+def test_a_missing_setting_hides_no_other_mistake(weir, tmp_path):
+    result = check(weir, tmp_path, SOURCE + "sinks:\n  out:\n    from: lines\n    type: table\n    url: mysql://h/d\n    mode: upsert\n")
+    found = said(result.err)
+    assert [(one.line, one.word) for one in found] == [(4, "out"), (7, "mysql"), (8, "upsert")], result
+
+
 SQL_REFUSED = {
     "delete": "DELETE FROM lines", "create": "CREATE TABLE x (a)", "attach": "ATTACH 'x.db' AS x", "pragma": "PRAGMA journal_mode = DELETE",
     "extension": "SELECT load_extension('x.so') FROM lines", "two statements": "SELECT 1 FROM lines; SELECT 2 FROM lines",
