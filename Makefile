@@ -21,8 +21,10 @@ PYTHON ?= /usr/bin/python3
 # Every package that building, running or testing needs, named once.
 PACKAGES_BUILD := gcc g++ make libc6-dev libsimdjson-dev libyaml-dev libevent-dev libcurl4-openssl-dev libpq-dev libsqlite3-dev librdkafka-dev
 PACKAGES_RUN   := ca-certificates python3
+# A real Kafka broker: Java, and what fetches its jars. The broker itself is no Debian package (tests/support/kafka_server.py).
+PACKAGES_KAFKA := maven openjdk-17-jre-headless
 PACKAGES_TEST  := clang clang-format libclang-rt-14-dev libcmocka-dev libmsgpack-dev postgresql-15 python3-pytest python3-psycopg2 \
-                  sqlite3 spin strace procps openssl patch util-linux
+                  sqlite3 spin strace procps openssl patch util-linux iproute2 kcat python3-confluent-kafka $(PACKAGES_KAFKA)
 # For the test of the container image alone, which is skipped where they cannot be had.
 PACKAGES_CONTAINER := podman buildah runc debootstrap
 
@@ -129,11 +131,13 @@ bench-build: $(BENCHES)
 crash-build: $(CRASHERS) $(O)/weir
 
 # Packages: printed, then installed when something is missing. Needs root or sudo.
-.PHONY: packages-run packages-test packages-container
+.PHONY: packages-run packages-test packages-kafka packages-container
 packages-run:
 	@tests/packages.sh $(PACKAGES_BUILD) $(PACKAGES_RUN)
 packages-test:
 	@tests/packages.sh $(PACKAGES_BUILD) $(PACKAGES_RUN) $(PACKAGES_TEST)
+packages-kafka:
+	@tests/packages.sh $(PACKAGES_RUN) $(PACKAGES_KAFKA) kcat
 packages-container:
 	@tests/packages.sh $(PACKAGES_CONTAINER)
 
@@ -148,6 +152,13 @@ run: packages-run
 run-users: packages-run
 	@$(MAKE) weir
 	@pipelines/run.sh users
+
+# A real Kafka broker of one node on 127.0.0.1:9092 (or KAFKA_PORT), for trying things out.
+.PHONY: kafka kafka-stop
+kafka: packages-kafka
+	@pipelines/kafka.py start
+kafka-stop:
+	@pipelines/kafka.py stop
 
 .PHONY: test
 test: packages-test
@@ -188,6 +199,7 @@ help:
 	@echo "make run      build, run the EONET job on SQLite (or DATABASE_URL)"
 	@echo "make run-users  the same for the people of randomuser.me"
 	@echo "make test     everything that CI runs; last line: N passed, N failed, N skipped"
+	@echo "make kafka    starts a real Kafka broker on 127.0.0.1:9092 for trying things out; make kafka-stop ends it"
 	@echo "make unit     unit tests; V=asan or V=tsan for a sanitizer, UNIT=test_ring for one program"
 	@echo "make fuzz     fuzz targets for SECONDS each; FUZZ=fuzz_json for one"
 	@echo "make bench    measurements, as ratios in one run"

@@ -7,7 +7,7 @@ import pytest
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from support import instance, postgres, simulator, targets, web  # noqa: E402
+from support import instance, kafka_server, postgres, simulator, targets, web  # noqa: E402
 
 PIPELINES = os.path.join(instance.ROOT, "pipelines")
 numbers = itertools.count(1)
@@ -32,6 +32,30 @@ def server():
 @pytest.fixture
 def database(server):
     return targets.PostgresTarget(server, "t%d" % next(numbers))
+
+
+def broker(version, **more):
+    """One broker for the session. Where none can be had the tests are skipped, and say why; on the CI machine that is a failure."""
+    try:
+        from support import kafka
+        one = kafka.Kafka(version, **more)
+    except (ImportError, kafka_server.KafkaUnavailable) as reason:
+        if os.environ.get("CI") == "true":
+            pytest.fail("no Kafka %s: %s" % (version, reason))
+        pytest.skip("no Kafka %s: %s" % (version, reason))
+    yield one
+    one.close()
+
+
+@pytest.fixture(scope="session")
+def kafka():
+    """Kafka 4.1; each test makes topics of its own in it (`kafka.create_topic`)."""
+    yield from broker("4.1")
+
+
+@pytest.fixture(scope="session")
+def kafka39():
+    yield from broker("3.9")
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
