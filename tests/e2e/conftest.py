@@ -7,7 +7,7 @@ import pytest
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from support import instance, kafka_server, postgres, simulator, targets, web  # noqa: E402
+from support import instance, kafka_server, postgres, simulator, targets, tcp_proxy, web  # noqa: E402
 
 PIPELINES = os.path.join(instance.ROOT, "pipelines")
 numbers = itertools.count(1)
@@ -51,6 +51,17 @@ def broker(version, **more):
 def kafka():
     """Kafka 4.1; each test makes topics of its own in it (`kafka.create_topic`)."""
     yield from broker("4.1")
+
+
+@pytest.fixture(scope="session")
+def kafka_proxied():
+    """(broker, proxy): Kafka 4.1 that also tells clients to come through a proxy of ours; whoever knows its own port goes past that."""
+    proxy = tcp_proxy.Proxy()
+    port = kafka_server.free_ports(1)[0]
+    for one in broker("4.1", listeners={"PROXY": ("127.0.0.1", port, "127.0.0.1", proxy.port)}):
+        proxy.to = ("127.0.0.1", port)
+        yield one, proxy
+    proxy.close()
 
 
 @pytest.fixture(scope="session")

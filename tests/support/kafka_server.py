@@ -117,11 +117,11 @@ def free_ports(how_many):
     return ports
 
 
-def serves(port, host="127.0.0.1"):
+def serves(port, host="127.0.0.1", seconds=5):
     """Whether somebody there answers the first question of every client (ApiVersions)."""
     request = struct.pack(">hhih", 18, 0, 7, -1)
     try:
-        with socket.create_connection((host, port), timeout=5) as one:
+        with socket.create_connection((host, port), timeout=seconds) as one:
             one.sendall(struct.pack(">i", len(request)) + request)
             return one.recv(8)[4:] == struct.pack(">i", 7)
     except OSError:
