@@ -95,6 +95,7 @@ void plan_columns_free(struct check_column *columns, size_t count) {
   for (size_t i = 0; i < count; i++) {
     free(columns[i].name);
     free(columns[i].type);
+    free(columns[i].origin);
   }
   free(columns);
 }
@@ -156,6 +157,7 @@ bool plan_draft(struct draft *d, const struct plan_options *options, struct plan
     take_top(d, options->state);
     plan_ask(d, false);
     if (!report->failed) plan_grow(d);
+    if (!report->failed) plan_check_keys(d);
     if (!report->failed) plan_files(d);
     d->checked = !report->failed;
     if (d->checked && options->connect) plan_ask(d, true);

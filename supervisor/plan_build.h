@@ -50,6 +50,8 @@ void plan_topic_columns(struct draft *d, size_t index, const struct draft_node *
 bool plan_topic_same(const struct plan *plan, size_t writer, size_t reader);
 void plan_ask(struct draft *d, bool connect);
 void plan_grow(struct draft *d);
+// Warns where rows of one key may come from several partitions (plan_keys.c).
+void plan_check_keys(struct draft *d);
 
 // Refuses files that two workers would write (plan_files.c); after plan_grow.
 void plan_files(struct draft *d);

@@ -85,6 +85,7 @@ void check_free(struct check *c) {
   for (size_t i = 0; i < c->output_count; i++) {
     free(c->output[i].name);
     free(c->output[i].type);
+    free(c->output[i].origin);
   }
   free(c->findings);
   free(c->output);

@@ -30,6 +30,7 @@ struct check_column {
   char *name;
   char *type; // as in columns:, "" when unknown
   bool not_null;
+  char *origin; // the column of the node's input that it is, unchanged; NULL: made by the node, or not known
 };
 
 struct check {

@@ -147,6 +147,11 @@ bool sql_engine_column_not_null(const struct sql_engine *engine, size_t column) 
   return engine->output.columns[column].rule.not_null;
 }
 
+const char *sql_engine_column_origin(const struct sql_engine *engine, size_t column) {
+  const struct copy_source *copy = &engine->output.columns[column].copy;
+  return copy->from == COPY_INPUT ? engine->input_columns.names.columns[copy->column].name : NULL;
+}
+
 size_t sql_engine_absent(const struct sql_engine *engine, struct buffer *names) {
   size_t absent = 0;
   for (size_t i = 0; i < engine->input_columns.names.count; i++) {

@@ -81,6 +81,8 @@ size_t sql_engine_columns(const struct sql_engine *engine);      // output colum
 const char *sql_engine_column_name(const struct sql_engine *engine, size_t column);
 const char *sql_engine_column_type(const struct sql_engine *engine, size_t column); // as in `columns:`, "" when not given
 bool sql_engine_column_not_null(const struct sql_engine *engine, size_t column);
+// The input column whose value it is, unchanged, as far as the plan shows it; NULL: none.
+const char *sql_engine_column_origin(const struct sql_engine *engine, size_t column);
 
 enum { SQL_LOOKED_AT = 1000 };
 // Fields that the SQL reads and none of the first SQL_LOOKED_AT records had: a misspelt name looks like this. Returns how many; `names`

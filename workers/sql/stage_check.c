@@ -24,6 +24,8 @@ static void take_answers(struct check *c, const struct sql_engine *engine) {
     c->output[i].name = memory_text(sql_engine_column_name(engine, i));
     c->output[i].type = memory_text(sql_engine_column_type(engine, i));
     c->output[i].not_null = sql_engine_column_not_null(engine, i);
+    const char *origin = sql_engine_column_origin(engine, i);
+    c->output[i].origin = origin ? memory_text(origin) : NULL;
   }
 }
 
