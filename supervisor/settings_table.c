@@ -13,14 +13,15 @@ enum { SECOND = 1000, MINUTE = 60 * SECOND, HOUR = 60 * MINUTE, DAY = 24 * HOUR 
 #define RING_LEAST (64 * KIB)
 
 static const struct setting tls_rows[] = {
-    {.name = "enabled",
-     .type = SETTING_BOOL,
-     .help = "Whether the line to the brokers is encrypted; without it it is, unless all brokers are on this machine."},
     {.name = "ca_file", .type = SETTING_PATH, .help = "Certificates to trust instead of the system's."},
     {.name = "certificate", .type = SETTING_PATH, .help = "File with the certificate by which weir identifies itself."},
     {.name = "key", .type = SETTING_PATH, .help = "File with the private key of the certificate."},
     {.name = "key_password", .type = SETTING_TEXT, .flags = SETTING_SECRET, .help = "Password of the private key, best from ${file:PATH}."},
-    {.name = "verify", .type = SETTING_BOOL, .otherwise = "true", .help = "Whether the brokers' certificates and names are verified."},
+    {.name = "verify",
+     .type = SETTING_CHOICE,
+     .choices = "true|insecure",
+     .otherwise = "true",
+     .help = "Whether the brokers' certificates and names are verified; `insecure` switches that off."},
 };
 static const struct setting_table tls_group = {.place = SETTINGS_GROUP, ROWS(tls_rows)};
 
@@ -44,6 +45,11 @@ static const struct setting kafka_rows[] = {
      .flags = SETTING_EMPTY,
      .otherwise = "",
      .help = "Brokers as host:port, separated by commas; empty: no Kafka, topics hand records on."},
+    {.name = "security",
+     .type = SETTING_CHOICE,
+     .choices = "auto|tls|plaintext",
+     .otherwise = "auto",
+     .help = "auto: encrypted, unless all brokers are on this machine and there is no `tls`; plaintext: not encrypted, wherever they are."},
     {.name = "tls", .type = SETTING_GROUP, .group = &tls_group, .help = "What the encrypted connection is made of."},
     {.name = "sasl", .type = SETTING_GROUP, .group = &sasl_group, .help = "How weir logs in at the brokers."},
     {.name = "options",

@@ -1,103 +1,7 @@
 // Whole pipeline files: what becomes of them, and what is said of broken ones. The SQL is the real stage's, the sinks are the real kinds.
+#include "tests/unit/plan_help.h"
+
 #include <limits.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
-
-#include <cmocka.h>
-
-#include "proto/job.h"
-#include "supervisor/plan.h"
-#include "supervisor/plan_report.h"
-
-static char folder[64];
-
-static int make_folder(void **state) {
-  (void)state;
-  strcpy(folder, "/tmp/weir-test-plan-XXXXXX");
-  unsetenv("WEIR_STATE");
-  return mkdtemp(folder) ? 0 : -1;
-}
-
-static int remove_folder(void **state) {
-  (void)state;
-  char path[100];
-  snprintf(path, sizeof path, "%s/pipe.yaml", folder);
-  unlink(path);
-  return rmdir(folder);
-}
-
-struct made {
-  struct plan *plan;
-  struct plan_report report;
-};
-
-static struct made make(const char *text) {
-  char path[100];
-  snprintf(path, sizeof path, "%s/pipe.yaml", folder);
-  FILE *f = fopen(path, "w");
-  assert_non_null(f);
-  fputs(text, f);
-  fclose(f);
-  struct made m;
-  struct plan_options options = {.file = path};
-  m.plan = plan_make(&options, &m.report);
-  return m;
-}
-
-static void done(struct made *m) {
-  plan_free(m->plan);
-  plan_report_free(&m->report);
-}
-
-static struct made make_good(const char *text) {
-  struct made m = make(text);
-  for (size_t i = 0; i < m.report.count && !m.plan; i++)
-    print_message("%d:%d: %s\n", m.report.messages[i].line, m.report.messages[i].column, m.report.messages[i].text);
-  assert_non_null(m.plan);
-  return m;
-}
-
-static bool has_message(const struct made *m, enum check_level level, int line, int column, const char *part) {
-  for (size_t i = 0; i < m->report.count; i++) {
-    const struct plan_message *one = &m->report.messages[i];
-    if (one->level == level && one->line == line && (column == 0 || one->column == column) && strstr(one->text, part)) return true;
-  }
-  for (size_t i = 0; i < m->report.count; i++)
-    print_message("got %d:%d: %s\n", m->report.messages[i].line, m->report.messages[i].column, m->report.messages[i].text);
-  return false;
-}
-
-static void assert_broken(const char *text, int line, int column, const char *part) {
-  struct made m = make(text);
-  assert_null(m.plan);
-  assert_true(m.report.failed);
-  if (!has_message(&m, CHECK_ERROR, line, column, part)) fail_msg("no %d:%d: %s in:\n%s", line, column, part, text);
-  done(&m);
-}
-
-static unsigned node_index(const struct plan *p, const char *name) {
-  for (size_t i = 0; i < p->node_count; i++)
-    if (strcmp(p->nodes[i].name, name) == 0) return (unsigned)i;
-  fail_msg("no node %s", name);
-  return 0;
-}
-
-static const struct plan_worker *worker_at(const struct plan_chain *c, const struct plan *p, const char *name, const char *edge) {
-  for (size_t i = 0; i < c->worker_count; i++)
-    if (c->workers[i].node == node_index(p, name) && strcmp(c->workers[i].edge, edge) == 0) return &c->workers[i];
-  fail_msg("no worker %s behind %s", name, edge);
-  return NULL;
-}
-
-#define SOURCE            "sources:\n  lines: {type: file, path: in.ndjson}\n"
-#define TABLE(name, from) "  " name ": {from: " from ", type: table, url: 'sqlite:x', table: t}\n" // may have several inputs
-#define SINK(name, from)  "  " name ": {from: " from ", type: file, path: " name ".out}\n"
 
 static void test_a_line_of_three(void **state) {
   (void)state;
@@ -308,8 +212,7 @@ static void test_a_file_has_one_writer(void **state) {
 static void test_topics_and_lookups(void **state) {
   (void)state;
   assert_broken(SOURCE "topics:\n  t: {key: id}\nsinks:\n" SINK("out", "t"), 4, 3, "neither `from` nor brokers");
-  assert_broken("kafka: {brokers: 'h:9092'}\n" SOURCE "topics:\n  t: {from: lines}\nsinks:\n" SINK("out", "t"), 5, 3,
-                "no worker for");
+  assert_broken("kafka: {brokers: 'h:9092'}\n" SOURCE "topics:\n  t: {from: lines}\nsinks:\n" SINK("out", "t"), 5, 3, "no worker for");
   assert_broken(SOURCE "lookups:\n  l: {}\nsinks:\n" SINK("out", "lines"), 3, 1, "not available yet");
 }
 

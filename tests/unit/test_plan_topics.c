@@ -1,0 +1,238 @@
+// Topics at brokers in the plan: where chains are cut, what the workers of a topic are told, and what is said of files that cannot be meant
+// so. No broker is needed: nothing here asks one.
+#include "tests/unit/plan_help.h"
+
+#define KAFKA                         "kafka: {brokers: '127.0.0.1:1', sasl: {mechanism: PLAIN, user: u, password: hunter2}}\n"
+#define TOPIC_TABLE(name, from, more) "  " name ": {from: " from ", type: table, url: 'sqlite:x.db', table: " name ", " more "}\n"
+
+static const struct plan_chain *chain_of(const struct plan *p, const char *source) {
+  for (size_t c = 0; c < p->chain_count; c++)
+    if (p->chains[c].source == node_index(p, source)) return &p->chains[c];
+  fail_msg("no chain of %s", source);
+  return NULL;
+}
+
+static struct job_value settings_of(const struct plan *p, const char *node) {
+  const struct buffer *b = &p->nodes[node_index(p, node)].settings;
+  return (struct job_value){.at = b->at, .end = b->at + b->length};
+}
+
+static void assert_text(struct job_value map, const char *name, const char *wanted) {
+  char *text = job_text(map, name, "");
+  assert_string_equal(text, wanted);
+  free(text);
+}
+
+// "a,b" of a list of texts.
+static void assert_texts(struct job_value map, const char *name, const char *wanted) {
+  struct buffer all = {0};
+  struct job_value one;
+  for (struct job_walk walk = job_walk_start(job_get(map, name)); job_walk_next(&walk, NULL, &one);) {
+    char *text = job_value_text(one);
+    buffer_print(&all, "%s%s", all.length ? "," : "", text);
+    free(text);
+  }
+  assert_string_equal(buffer_cstring(&all), wanted);
+  buffer_free(&all);
+}
+
+static const char through[] = KAFKA SOURCE "topics:\n"
+                                           "  raw: {from: lines, key: id, create: {partitions: 3}}\n"
+                                           "  clean: {from: a, topic: other.name, lanes: 2, assign: group}\n"
+                                           "transforms:\n"
+                                           "  a: {sql: 'SELECT id, _key AS k, x_offset, _timestamp FROM raw', columns: {id: bigint not "
+                                           "null, k: text, x_offset: int, _timestamp: timestamp}}\n"
+                                           "sinks:\n" TOPIC_TABLE("out", "clean", "mode: append");
+
+static void test_chains_end_and_begin_at_topics(void **state) {
+  (void)state;
+  struct made m = make_good(through);
+  const struct plan *p = m.plan;
+  assert_int_equal(p->chain_count, 3);
+  const struct plan_chain *first = chain_of(p, "lines"), *middle = chain_of(p, "raw"), *last = chain_of(p, "clean");
+  assert_int_equal(first->worker_count, 2);
+  assert_int_equal(first->workers[1].kind->role, WORKER_SINKER);
+  assert_string_equal(first->workers[1].edge, "lines");
+  assert_int_equal(first->workers[1].dead_node_count, 1); // the topic stores the source's dead letters
+  assert_int_equal(middle->worker_count, 3);
+  assert_int_equal(middle->workers[0].kind->role, WORKER_PRODUCER);
+  assert_string_equal(middle->workers[0].kind->name, "topic");
+  assert_string_equal(middle->workers[1].edge, "raw");
+  assert_string_equal(middle->workers[2].edge, "raw>a");
+  assert_int_equal(middle->workers[2].node, node_index(p, "clean"));
+  assert_string_equal(last->workers[1].edge, "clean");
+  assert_true(middle->lanes >= 1 && middle->lanes <= 3);
+  assert_int_equal(last->lanes, 2);
+  // Who waits for whom at the end of a run with --once.
+  assert_true(!first->fed && middle->fed && last->fed);
+  assert_true(plan_chain_feeds(p, first, middle) && plan_chain_feeds(p, middle, last));
+  assert_true(!plan_chain_feeds(p, first, last) && !plan_chain_feeds(p, middle, first));
+  assert_true(!middle->shared && last->shared);
+  const struct plan_node *raw = &p->nodes[node_index(p, "raw")];
+  assert_string_equal(plan_kind_name(raw, raw->kind), "topic_writer");
+  assert_string_equal(plan_kind_name(raw, raw->reader), "topic_reader");
+  done(&m);
+}
+
+static void test_workers_are_told(void **state) {
+  (void)state;
+  struct made m = make_good("dead_letters: {topic: gone}\n" KAFKA SOURCE "topics:\n"
+                            "  raw: {from: lines}\n  seen: {topic: '^ev.*', metadata: [_topic]}\n"
+                            "transforms:\n  a: {sql: 'SELECT id, _key AS k, a_offset, _timestamp FROM raw'}\n"
+                            "sinks:\n" TOPIC_TABLE("out", "[a, seen]", "mode: append"));
+  struct job_value raw = settings_of(m.plan, "raw"), seen = settings_of(m.plan, "seen");
+  assert_text(raw, "topic", "raw");
+  assert_text(raw, "format", "json");
+  assert_text(raw, "dead_topic", "gone");
+  assert_texts(raw, "metadata", "_key,_timestamp"); // what SQL names, and not what only looks like it
+  assert_text(job_get(raw, "kafka"), "brokers", "127.0.0.1:1");
+  assert_text(job_get(job_get(raw, "kafka"), "sasl"), "password", "hunter2");
+  assert_text(seen, "topic", "^ev.*");
+  assert_texts(seen, "metadata", "_topic");
+  done(&m);
+}
+
+static void test_columns_go_through_topics(void **state) {
+  (void)state;
+  struct made m = make_good(through);
+  struct job_value column;
+  struct job_walk walk = job_walk_start(job_get(settings_of(m.plan, "out"), "input_columns"));
+  static const char *const names[] = {"id", "k", "x_offset", "_timestamp"};
+  for (size_t i = 0; i < 4; i++) {
+    assert_true(job_walk_next(&walk, NULL, &column));
+    assert_text(column, "name", names[i]);
+    assert_false(job_bool(column, "not_null", true)); // others may write to the topic, too
+  }
+  assert_false(job_walk_next(&walk, NULL, &column));
+  done(&m);
+  m = make_good(KAFKA SOURCE "topics:\n  t: {topic: x, format: string}\nsinks:\n" TOPIC_TABLE("out", "t", "mode: append")
+                    SINK("all", "lines"));
+  walk = job_walk_start(job_get(settings_of(m.plan, "out"), "input_columns"));
+  assert_true(job_walk_next(&walk, NULL, &column));
+  assert_text(column, "name", "value");
+  assert_text(column, "type", "text");
+  done(&m);
+}
+
+static char *fingerprint_with(const char *more) {
+  char text[600];
+  snprintf(text, sizeof text, KAFKA SOURCE "topics:\n  t: {from: lines%s}\nsinks:\n" SINK("out", "t"), more);
+  struct made m = make_good(text);
+  char *print = memory_text(chain_of(m.plan, "t")->fingerprint);
+  done(&m);
+  return print;
+}
+
+static void test_what_flows(void **state) {
+  (void)state;
+  static const char *const same[] = {", topic: t", ", start: latest", ", group: g", ", key: id", ", format: json", ", metadata: [_key]"};
+  static const char *const other[] = {", topic: u", ", format: string", ", key_format: bytes"};
+  char *print = fingerprint_with("");
+  for (size_t i = 0; i < sizeof same / sizeof *same; i++) {
+    char *one = fingerprint_with(same[i]);
+    assert_string_equal(one, print);
+    free(one);
+  }
+  for (size_t i = 0; i < sizeof other / sizeof *other; i++) {
+    char *one = fingerprint_with(other[i]);
+    assert_string_not_equal(one, print);
+    free(one);
+  }
+  free(print);
+}
+
+static void test_one_name_at_the_brokers(void **state) {
+  (void)state;
+  // Two nodes, one topic: what one writes the other reads.
+  struct made m =
+      make_good(KAFKA SOURCE "topics:\n  w: {from: lines, topic: x.1}\n  r: {topic: '^x'}\n  s: {topic: y}\nsinks:\n" TOPIC_TABLE(
+          "out", "[r, s]", "mode: append"));
+  assert_true(chain_of(m.plan, "r")->fed);
+  assert_false(chain_of(m.plan, "s")->fed);
+  done(&m);
+  assert_broken(
+      KAFKA SOURCE
+      "topics:\n  w: {from: a, topic: x}\n  r: {topic: x}\ntransforms:\n  a: {sql: SELECT 1 AS x FROM r}\nsinks:\n" SINK("out", "lines"),
+      5, 3, "circle: w -> r -> a");
+}
+
+static void test_broken(void **state) {
+  (void)state;
+  const char *rest = "sinks:\n" SINK("out", "[t, lines]");
+  static const struct {
+    const char *topic;
+    int column;
+    const char *part;
+  } cases[] = {
+      {"{from: lines, topic: a/b}", 20, "a topic's name has letters"},
+      {"{from: lines, topic: ^a}", 20, "can be read, not written"},
+      {"{topic: '^('}", 7, "no regular expression"},
+      {"{from: lines, topic: weir_positions}", 20, "weir's own positions"},
+      {"{from: lines, key: a, key_sql: b}", 28, "exclude each other"},
+      {"{from: lines, metadata: [_kee]}", 20, "metadata is of _key"},
+      {"{from: lines, format: avro}", 28, "must be json or msgpack or string or bytes"},
+      {"{topic: gone}", 7, "dead letters go there"},
+  };
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    char text[600];
+    snprintf(text, sizeof text, "dead_letters: {topic: gone}\n" KAFKA SOURCE "topics:\n  t: %s\n%s", cases[i].topic, rest);
+    assert_broken(text, 6, cases[i].column, cases[i].part);
+  }
+}
+
+static void test_what_has_no_effect(void **state) {
+  (void)state;
+  struct made m =
+      make_good(KAFKA SOURCE "topics:\n  w: {from: lines, start: latest}\n  r: {topic: x, key: id}\n  n: {}\nsinks:\n" SINK("out", "r"));
+  assert_true(has_message(&m, CHECK_WARNING, 5, 20, "nothing reads it"));
+  assert_true(has_message(&m, CHECK_WARNING, 6, 17, "only read"));
+  assert_true(has_message(&m, CHECK_WARNING, 7, 3, "not used"));
+  // A topic that is only written keeps its source running.
+  assert_int_equal(chain_of(m.plan, "lines")->worker_count, 2);
+  done(&m);
+}
+
+static size_t key_warnings(const char *topic, const char *mode) {
+  char text[900];
+  snprintf(text, sizeof text,
+           KAFKA SOURCE
+           "topics:\n  t: {from: lines%s}\n"
+           "transforms:\n  a: {sql: 'SELECT id, k AS kk, upper(id) AS u FROM t', columns: {id: bigint not null, kk: int, u: text}}\n"
+           "sinks:\n" TOPIC_TABLE("out", "a", "%s"),
+           topic, mode);
+  struct made m = make_good(text);
+  size_t warnings = 0;
+  for (size_t i = 0; i < m.report.count; i++) warnings += strstr(m.report.messages[i].text, "stored last is not promised") != NULL;
+  done(&m);
+  return warnings;
+}
+
+static void test_keys(void **state) {
+  (void)state;
+  assert_int_equal(key_warnings(", key: id", "mode: upsert, key: id"), 0);
+  assert_int_equal(key_warnings(", key: id", "mode: upsert, key: [kk, id]"), 0);
+  assert_int_equal(key_warnings(", key: id", "mode: upsert, key: kk"), 1);
+  assert_int_equal(key_warnings(", key: k", "mode: upsert, key: kk"), 0);
+  assert_int_equal(key_warnings(", key: [id, k]", "mode: upsert, key: id"), 1);
+  assert_int_equal(key_warnings("", "mode: upsert, key: id"), 1);
+  assert_int_equal(key_warnings(", key: id", "mode: append"), 0);
+  // What is not sure is not told.
+  assert_int_equal(key_warnings(", key: id", "mode: upsert, key: u"), 0);
+  assert_int_equal(key_warnings(", key_sql: id", "mode: upsert, key: kk"), 0);
+  assert_int_equal(key_warnings(", create: {partitions: 1}", "mode: upsert, key: kk"), 0);
+}
+
+int main(void) {
+  if (!worker_kind_find(WORKER_PRODUCER, "topic") || !worker_kind_find(WORKER_SINKER, "topic")) return 0; // a build without Kafka's workers
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_chains_end_and_begin_at_topics),
+      cmocka_unit_test(test_workers_are_told),
+      cmocka_unit_test(test_columns_go_through_topics),
+      cmocka_unit_test(test_what_flows),
+      cmocka_unit_test(test_one_name_at_the_brokers),
+      cmocka_unit_test(test_broken),
+      cmocka_unit_test(test_what_has_no_effect),
+      cmocka_unit_test(test_keys),
+  };
+  return cmocka_run_group_tests(tests, make_folder, remove_folder);
+}
