@@ -89,8 +89,10 @@ static void line_is_encrypted_to_other_machines(void **state) {
   expect_line("{\"brokers\": \"127.0.0.1:9092,kafka.example.org:9093\"}", "encrypted, the brokers' certificates are verified");
   expect_line("{\"brokers\": \"localhost.example.org:9093\"}", "encrypted, the brokers' certificates are verified");
   expect_line("{\"brokers\": \"127.example.org:9093\"}", "encrypted, the brokers' certificates are verified");
-  expect_line("{\"brokers\": \"b:9093\", \"tls\": {\"enabled\": false}}", "NOT encrypted");
-  expect_line("{\"brokers\": \"b:9093\", \"tls\": {\"verify\": false}}", "NOT verified");
+  expect_line("{\"brokers\": \"127.0.0.1:9093\", \"tls\": {\"ca_file\": \"x\"}}", "encrypted, the brokers' certificates are verified");
+  expect_line("{\"brokers\": \"127.0.0.1:9093\", \"security\": \"tls\"}", "encrypted, the brokers' certificates are verified");
+  expect_line("{\"brokers\": \"b:9093\", \"security\": \"plaintext\"}", "NOT encrypted");
+  expect_line("{\"brokers\": \"b:9093\", \"tls\": {\"verify\": \"insecure\"}}", "NOT verified");
   expect_line("{\"brokers\": \"b:9093\", \"sasl\": {\"mechanism\": \"PLAIN\", \"user\": \"me\", \"password\": \"hunter2\"}}",
               "login by PLAIN as me");
 }

@@ -107,12 +107,21 @@ static bool is_remote(const char *brokers) {
   return remote;
 }
 
+// security: auto is encrypted unless all brokers are on this machine and no `tls` is there.
 static bool is_encrypted(struct job_value kafka) {
-  struct job_value tls = job_get(kafka, "tls");
-  char *brokers = job_text(kafka, "brokers", "");
-  bool encrypted = job_bool(tls, "enabled", is_remote(brokers));
+  char *security = job_text(kafka, "security", "auto"), *brokers = job_text(kafka, "brokers", "");
+  bool encrypted = is_remote(brokers) || job_has(job_get(kafka, "tls"));
+  if (strcmp(security, "auto") != 0) encrypted = strcmp(security, "plaintext") != 0;
+  free(security);
   free(brokers);
   return encrypted;
+}
+
+static bool is_verified(struct job_value kafka) {
+  char *verify = job_text(job_get(kafka, "tls"), "verify", "true");
+  bool verified = strcmp(verify, "insecure") != 0;
+  free(verify);
+  return verified;
 }
 
 static bool has_login(struct job_value kafka) {
@@ -129,9 +138,10 @@ static bool secret_set(rd_kafka_conf_t *conf, const char *name, struct job_value
   return good;
 }
 
-static bool tls_set(rd_kafka_conf_t *conf, struct job_value tls, struct error *e) {
-  // Since the client of old does not do it by itself: the name in the certificate must be the broker's.
-  bool verify = job_bool(tls, "verify", true);
+static bool tls_set(rd_kafka_conf_t *conf, struct job_value kafka, struct error *e) {
+  struct job_value tls = job_get(kafka, "tls");
+  bool verify = is_verified(kafka);
+  // The library does not do the second by itself: the name in the certificate must be the broker's.
   return kafka_set(conf, "enable.ssl.certificate.verification", verify ? "true" : "false", e) &&
          kafka_set(conf, "ssl.endpoint.identification.algorithm", verify ? "https" : "none", e) &&
          secret_set(conf, "ssl.ca.location", tls, "ca_file", e) && secret_set(conf, "ssl.certificate.location", tls, "certificate", e) &&
@@ -153,17 +163,17 @@ static bool sasl_set(rd_kafka_conf_t *conf, struct job_value sasl, struct error 
 static bool security_set(rd_kafka_conf_t *conf, struct job_value kafka, struct error *e) {
   bool tls = is_encrypted(kafka), sasl = has_login(kafka);
   const char *protocol = tls ? (sasl ? "sasl_ssl" : "ssl") : (sasl ? "sasl_plaintext" : "plaintext");
-  return kafka_set(conf, "security.protocol", protocol, e) && (!tls || tls_set(conf, job_get(kafka, "tls"), e)) &&
+  return kafka_set(conf, "security.protocol", protocol, e) && (!tls || tls_set(conf, kafka, e)) &&
          (!sasl || sasl_set(conf, job_get(kafka, "sasl"), e));
 }
 
 char *kafka_line(struct job_value kafka) {
   struct job_value sasl = job_get(kafka, "sasl");
   char *mechanism = job_text(sasl, "mechanism", ""), *user = job_text(sasl, "user", ""), *brokers = job_text(kafka, "brokers", "");
-  const char *line = !is_encrypted(kafka)                              ? (is_remote(brokers) ? "NOT encrypted: kafka.tls.enabled says so"
-                                                                                             : "not encrypted: it does not leave this machine")
-                     : job_bool(job_get(kafka, "tls"), "verify", true) ? "encrypted, the brokers' certificates are verified"
-                                                                       : "encrypted, the brokers' certificates are NOT verified";
+  const char *line = !is_encrypted(kafka) ? (is_remote(brokers) ? "NOT encrypted: kafka.security says plaintext"
+                                                                : "not encrypted: it does not leave this machine")
+                     : is_verified(kafka) ? "encrypted, the brokers' certificates are verified"
+                                          : "encrypted, the brokers' certificates are NOT verified";
   char *text = has_login(kafka) ? memory_print("%s; login by %s as %s", line, mechanism, user) : memory_print("%s; no login", line);
   free(mechanism);
   free(user);

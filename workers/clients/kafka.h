@@ -1,10 +1,10 @@
 // Kafka: what its clients (kafka_consumer.h, kafka_producer.h, kafka_admin.h) have in common. Nobody else knows librdkafka.
 //
 // All of them are configured from the map `kafka` of a topic's settings:
-//   brokers text; tls {enabled bool, ca_file, certificate, key, key_password texts, verify bool}; sasl {mechanism, user, password texts};
-//   options: a map of librdkafka's own properties.
-// Without tls.enabled the line is encrypted as soon as one broker is another machine, and certificates are verified unless tls.verify says
-// no. Called by: the topic reader, the topic writer, and their checks.
+//   brokers text; security "auto", "tls" or "plaintext"; tls {ca_file, certificate, key, key_password, verify "true" or "insecure"};
+//   sasl {mechanism, user, password}; options: a map of librdkafka's own properties.
+// With auto the line is encrypted as soon as one broker is another machine or `tls` is there; certificates are verified unless the file
+// says insecure. Called by: the topic reader, the topic writer, and their checks.
 //
 // Errors: what may pass by itself (no broker, no leader, a coordinator that is loading, a refused login) is ERROR_OUTAGE; a producer or
 // member that another one has replaced is ERROR_FENCED; a record that no broker takes is ERROR_DATA; a missing right or an unknown topic is
