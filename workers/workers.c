@@ -15,6 +15,7 @@
 #include "workers/sources/generate_source.h"
 #include "workers/sources/http_source.h"
 #include "workers/sources/retry_source.h"
+#include "workers/sources/topic_source.h"
 #include "workers/sql/sql_stage.h"
 
 const struct worker_kind worker_kinds[] = {
@@ -22,6 +23,7 @@ const struct worker_kind worker_kinds[] = {
     {.name = "generate", .role = WORKER_PRODUCER, .run = generate_source_run, .check = generate_source_check},
     {.name = "http", .role = WORKER_PRODUCER, .run = http_source_run, .check = http_source_check},
     {.name = "retry", .role = WORKER_PRODUCER, .run = retry_source_run},
+    {.name = "topic", .role = WORKER_PRODUCER, .run = topic_source_run, .check = topic_source_check},
     {.name = "sql", .role = WORKER_TRANSFORMER, .run = sql_stage_run, .check = sql_stage_check},
     {.name = "table", .role = WORKER_SINKER, .run = table_sink_run, .check = table_sink_check, .store = table_store_open},
     {.name = "file",

@@ -185,9 +185,10 @@ char *kafka_line(struct job_value kafka) {
 
 static const struct kafka_option general[] = {
     {"socket.nagle.disable", "true"}, // it delays each request behind the first by up to 40 ms
-    {"socket.keepalive.enable", "true"}, {"reconnect.backoff.ms", "100"},         {"reconnect.backoff.max.ms", "5000"},
-    {"log.connection.close", "false"},   {"log.configuration.warnings", "false"}, // options of the file may be meant for the other kind of
-                                                                                  // client
+    {"socket.keepalive.enable", "true"},
+    {"reconnect.backoff.ms", "100"},
+    {"reconnect.backoff.max.ms", "5000"},
+    // client
 };
 
 rd_kafka_conf_t *kafka_configuration(struct job_value kafka, const char *client, const struct kafka_option *defaults, size_t count,

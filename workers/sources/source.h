@@ -81,6 +81,7 @@ struct source_input {
   uint64_t stream, position, witness;
   int64_t time;   // microseconds
   uint64_t bytes; // read from outside for it
+  bool tombstone; // its records delete what has their key (RECORD_DELETE)
   bool retry;     // it is a dead letter that goes on: of what its node makes of it only row number `again` is wanted
   uint32_t again; // RECORD_PART_ALL: every row
 };
@@ -107,6 +108,8 @@ bool source_input_end(struct source *s, const struct source_input *input, struct
 bool source_input_dead(struct source *s, const struct source_input *input, const struct source_dead *dead, struct error *e);
 // Tells the sinks how far a stream is whose last inputs gave no record.
 bool source_progress(struct source *s, uint64_t stream, struct error *e);
+// The stream has nothing up to this position that will ever be an input: tells the sinks so.
+bool source_skip(struct source *s, uint64_t stream, uint64_t position, struct error *e);
 
 // For sources that have other things to do while the ring is full: is there room for a body of this size now? False: *wanted is what to
 // pass to source_sleep.

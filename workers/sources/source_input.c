@@ -53,6 +53,10 @@ uint64_t source_parts_room(const struct source *s) {
   return used < most ? most - used : 0;
 }
 
+static uint8_t record_flags(const struct source_input *input) {
+  return (uint8_t)((input->retry ? RECORD_RETRY : 0) | (input->tombstone ? RECORD_DELETE : 0));
+}
+
 static void part_finish(struct source *s, const struct source_input *input, enum record_kind kind, uint32_t length) {
   struct worker *w = s->w;
   struct ring_writer *out = &w->output;
@@ -61,7 +65,7 @@ static void part_finish(struct source *s, const struct source_input *input, enum
                                  .stream = (uint32_t)input->stream,
                                  .position = input->position,
                                  .part = s->parts++,
-                                 .flags = input->retry && kind == RECORD_DATA ? RECORD_RETRY : 0,
+                                 .flags = kind == RECORD_DATA ? record_flags(input) : 0,
                                  .code = input->retry          ? input->again
                                          : kind == RECORD_DEAD ? RECORD_PART_ALL
                                                                : 0,
@@ -157,6 +161,19 @@ bool source_progress(struct source *s, uint64_t stream, struct error *e) {
   ring_commit(out, sizeof header);
   ring_group_end(out);
   return true;
+}
+
+bool source_skip(struct source *s, uint64_t stream, uint64_t position, struct error *e) {
+  // The mark may have to wait for room, and what is published meanwhile must not say more than the ring holds.
+  uint8_t *at = source_part_begin(s, 0, e);
+  if (!at) return false;
+  source_part_abort(s);
+  s->streams[stream].position = position;
+  s->streams[stream].witness = 0;
+  uint64_t *note = source_note(s, stream);
+  note[0] = position;
+  note[1] = 0;
+  return source_progress(s, stream, e);
 }
 
 void source_publish(struct source *s) {

@@ -1,0 +1,318 @@
+// Reading from Kafka with librdkafka's high-level consumer, its partitions assigned by hand. See kafka_consumer.h.
+//
+// Rules that this file keeps because of bugs in the library (2.0.2): partitions are never paused, resumed or sought while batches are taken
+// from a queue; the library stores no offsets; what comes is dropped by the caller unless its offset rises.
+#include "workers/clients/kafka_consumer.h"
+
+#include <errno.h>
+#include <regex.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "proto/log.h"
+#include "workers/clients/kafka_parts.h"
+
+enum { BATCH = 512 };
+
+struct kafka_consumer {
+  rd_kafka_t *handle;
+  rd_kafka_queue_t *queue;
+  int wake_fd;
+  char *cluster;
+  // The names by index, and the index of the topic whose record came last: mostly the next one's too.
+  char **topics;
+  uint32_t topic_count, last_topic;
+  const rd_kafka_topic_t *last_handle;
+  // What was taken: those from `at` on are still to be walked, `held` is the one in the caller's hand.
+  rd_kafka_message_t *batch[BATCH], *held;
+  size_t batch_count, at;
+  bool commit_failed; // told once until it works again
+};
+
+static const struct kafka_option defaults[] = {
+    // Answers come as soon as there is one record; an idle partition is asked again ten times a second.
+    {"fetch.min.bytes", "1"},
+    {"fetch.wait.max.ms", "100"},
+    {"fetch.error.backoff.ms", "50"},
+    {"queued.max.messages.kbytes", "16384"},
+    {"fetch.message.max.bytes", "1048576"},
+    {"fetch.max.bytes", "8388608"},
+    {"check.crcs", "true"},
+    {"topic.metadata.refresh.interval.ms", "30000"},
+};
+
+static void commit_answered(rd_kafka_t *rk, rd_kafka_resp_err_t code, rd_kafka_topic_partition_list_t *offsets, void *context) {
+  (void)rk, (void)offsets;
+  struct kafka_consumer *c = context;
+  bool failed = code != RD_KAFKA_RESP_ERR_NO_ERROR && code != RD_KAFKA_RESP_ERR__NO_OFFSET;
+  if (failed && !c->commit_failed)
+    log_say(LOG_LEVEL_WARN, "the group's offsets, which tools for lag look at, cannot be stored: %s", rd_kafka_err2str(code));
+  c->commit_failed = failed;
+}
+
+static rd_kafka_conf_t *configuration(struct kafka_consumer *c, struct job_value kafka, const char *client, const char *group,
+                                      struct error *e) {
+  static const struct kafka_option fixed[] = {
+      {"enable.auto.commit", "false"},       {"enable.auto.offset.store", "false"}, {"auto.offset.reset", "error"},
+      {"isolation.level", "read_committed"}, {"enable.partition.eof", "true"},      {"allow.auto.create.topics", "false"},
+  };
+  rd_kafka_conf_t *conf = kafka_configuration(kafka, client, defaults, sizeof defaults / sizeof *defaults, e);
+  if (!conf) return NULL;
+  bool good = kafka_set(conf, "group.id", group, e);
+  for (size_t i = 0; good && i < sizeof fixed / sizeof *fixed; i++) good = kafka_set(conf, fixed[i].name, fixed[i].value, e);
+  if (!good) {
+    rd_kafka_conf_destroy(conf);
+    return NULL;
+  }
+  rd_kafka_conf_set_opaque(conf, c);
+  rd_kafka_conf_set_offset_commit_cb(conf, commit_answered);
+  return conf;
+}
+
+struct kafka_consumer *kafka_consumer_open(struct job_value kafka, const char *client, const char *group, struct error *e) {
+  static const uint64_t one = 1;
+  struct kafka_consumer *c = memory_get(sizeof *c);
+  c->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+  rd_kafka_conf_t *conf = configuration(c, kafka, client, group, e);
+  if (conf) c->handle = kafka_new(RD_KAFKA_CONSUMER, conf, e);
+  if (c->wake_fd < 0) error_set(e, ERROR_ENVIRONMENT, "eventfd", "cannot make an eventfd: %s", strerror(errno));
+  if (!c->handle || c->wake_fd < 0) {
+    kafka_consumer_close(c);
+    return NULL;
+  }
+  c->queue = rd_kafka_queue_get_consumer(c->handle);
+  rd_kafka_queue_io_event_enable(c->queue, c->wake_fd, &one, sizeof one);
+  return c;
+}
+
+static void batch_free(struct kafka_consumer *c) {
+  if (c->held) rd_kafka_message_destroy(c->held);
+  c->held = NULL;
+  for (; c->at < c->batch_count; c->at++) rd_kafka_message_destroy(c->batch[c->at]);
+  c->batch_count = c->at = 0;
+}
+
+void kafka_consumer_close(struct kafka_consumer *c) {
+  if (!c) return;
+  batch_free(c);
+  if (c->queue) rd_kafka_queue_io_event_enable(c->queue, -1, NULL, 0);
+  if (c->queue) rd_kafka_queue_destroy(c->queue);
+  // Without a goodbye to the group, which may be away for long: there is nothing in it that anybody trusts.
+  if (c->handle) rd_kafka_destroy_flags(c->handle, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
+  if (c->wake_fd >= 0) close(c->wake_fd);
+  for (uint32_t i = 0; i < c->topic_count; i++) free(c->topics[i]);
+  free(c->topics);
+  free(c->cluster);
+  free(c);
+}
+
+int kafka_consumer_wake_fd(const struct kafka_consumer *c) {
+  return c->wake_fd;
+}
+
+// ---- the cluster
+
+const char *kafka_consumer_cluster(struct kafka_consumer *c, int wait_ms, struct error *e) {
+  if (c->cluster) return c->cluster;
+  // The library connects when something is asked for, and the id alone is no question: it comes with any list of topics.
+  const rd_kafka_metadata_t *m = NULL;
+  if (rd_kafka_metadata(c->handle, 0, NULL, &m, wait_ms) == RD_KAFKA_RESP_ERR_NO_ERROR) rd_kafka_metadata_destroy(m);
+  char *id = rd_kafka_clusterid(c->handle, 0);
+  if (!id) {
+    char report[ERROR_TEXT];
+    kafka_consumer_serve(c);
+    kafka_consumer_trouble(c, report);
+    error_set(e, ERROR_OUTAGE, "brokers", "no broker answers%s%s", report[0] ? ": " : "", report);
+    return NULL;
+  }
+  c->cluster = memory_text(id);
+  rd_kafka_mem_free(c->handle, id);
+  return c->cluster;
+}
+
+uint32_t kafka_consumer_topic(struct kafka_consumer *c, const char *name) {
+  for (uint32_t i = 0; i < c->topic_count; i++)
+    if (strcmp(c->topics[i], name) == 0) return i;
+  c->topics = memory_resize(c->topics, (c->topic_count + 1) * sizeof *c->topics);
+  c->topics[c->topic_count] = memory_text(name);
+  return c->topic_count++;
+}
+
+const char *kafka_consumer_topic_name(const struct kafka_consumer *c, uint32_t topic) {
+  return c->topics[topic];
+}
+
+static void found_all(const rd_kafka_metadata_t *m, const regex_t *pattern, kafka_topic_found *found, void *context) {
+  for (int i = 0; i < m->topic_cnt; i++) {
+    const rd_kafka_metadata_topic_t *t = &m->topics[i];
+    if (t->err == RD_KAFKA_RESP_ERR_NO_ERROR && regexec(pattern, t->topic, 0, NULL, 0) == 0) found(context, t->topic, t->partition_cnt);
+  }
+}
+
+static bool found_one(const rd_kafka_metadata_t *m, const char *name, kafka_topic_found *found, void *context, struct error *e) {
+  if (m->topic_cnt != 1) {
+    error_set(e, ERROR_OUTAGE, "brokers", "the broker did not say anything about topic %s", name);
+    return false;
+  }
+  const rd_kafka_metadata_topic_t *t = &m->topics[0];
+  bool absent = t->err == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART || t->err == RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC;
+  if (t->err != RD_KAFKA_RESP_ERR_NO_ERROR && !absent) {
+    char *what = memory_print("topic %s", name);
+    kafka_error(e, t->err, what, NULL);
+    free(what);
+    return false;
+  }
+  found(context, name, absent ? 0 : t->partition_cnt);
+  return true;
+}
+
+bool kafka_consumer_find(struct kafka_consumer *c, const char *name, int wait_ms, kafka_topic_found *found, void *context,
+                         struct error *e) {
+  const rd_kafka_metadata_t *m = NULL;
+  regex_t pattern;
+  bool many = name[0] == '^';
+  if (many && regcomp(&pattern, name, REG_EXTENDED | REG_NOSUB) != 0) {
+    error_set(e, ERROR_CONFIG, "topic", "topic: \"%s\" is no extended regular expression", name);
+    return false;
+  }
+  rd_kafka_topic_t *one = many ? NULL : rd_kafka_topic_new(c->handle, name, NULL);
+  rd_kafka_resp_err_t code = RD_KAFKA_RESP_ERR__INVALID_ARG;
+  if (many || one) code = rd_kafka_metadata(c->handle, many, one, &m, wait_ms);
+  bool good = code == RD_KAFKA_RESP_ERR_NO_ERROR;
+  if (!good)
+    kafka_error(e, code, "asking the brokers for their topics", NULL);
+  else if (many)
+    found_all(m, &pattern, found, context);
+  else
+    good = found_one(m, name, found, context, e);
+  if (m) rd_kafka_metadata_destroy(m);
+  if (one) rd_kafka_topic_destroy(one);
+  if (many) regfree(&pattern);
+  return good;
+}
+
+static rd_kafka_topic_partition_list_t *list_of(const struct kafka_consumer *c, const struct kafka_partition *all, size_t count) {
+  rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new((int)count);
+  for (size_t i = 0; i < count; i++)
+    rd_kafka_topic_partition_list_add(list, c->topics[all[i].topic], all[i].number)->offset = all[i].offset;
+  return list;
+}
+
+static bool offset_read(const struct kafka_consumer *c, const rd_kafka_topic_partition_list_t *list, struct kafka_partition *p,
+                        struct error *e) {
+  const rd_kafka_topic_partition_t *answer = rd_kafka_topic_partition_list_find(list, c->topics[p->topic], p->number);
+  rd_kafka_resp_err_t code = answer ? answer->err : RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION;
+  if (code == RD_KAFKA_RESP_ERR_NO_ERROR && (answer->offset >= 0 || answer->offset == RD_KAFKA_OFFSET_END)) {
+    p->offset = answer->offset;
+    return true;
+  }
+  char *what = memory_print("asking for the offsets of topic %s, partition %d", c->topics[p->topic], p->number);
+  kafka_error(e, code, what, NULL);
+  // A partition that was there a moment ago comes back, or its topic is seen to be gone at the next look.
+  e->class = ERROR_OUTAGE;
+  free(what);
+  return false;
+}
+
+bool kafka_consumer_offsets(struct kafka_consumer *c, struct kafka_partition *all, size_t count, int64_t millis, int wait_ms,
+                            struct error *e) {
+  if (count == 0) return true;
+  rd_kafka_topic_partition_list_t *list = list_of(c, all, count);
+  for (int i = 0; i < list->cnt; i++) list->elems[i].offset = millis;
+  rd_kafka_resp_err_t code = rd_kafka_offsets_for_times(c->handle, list, wait_ms);
+  bool good = code == RD_KAFKA_RESP_ERR_NO_ERROR, behind = false;
+  if (!good) kafka_error(e, code, "asking the brokers for offsets", NULL);
+  for (size_t i = 0; good && i < count; i++) {
+    good = offset_read(c, list, &all[i], e);
+    behind = behind || all[i].offset == RD_KAFKA_OFFSET_END;
+  }
+  rd_kafka_topic_partition_list_destroy(list);
+  if (!good || !behind || millis == KAFKA_END) return good;
+  // No record with that time or a later one: those begin at the end.
+  for (size_t i = 0; good && i < count; i++)
+    if (all[i].offset == RD_KAFKA_OFFSET_END) good = kafka_consumer_offsets(c, &all[i], 1, KAFKA_END, wait_ms, e);
+  return good;
+}
+
+// ---- reading
+
+bool kafka_consumer_read(struct kafka_consumer *c, const struct kafka_partition *all, size_t count, struct error *e) {
+  batch_free(c);
+  rd_kafka_topic_partition_list_t *list = list_of(c, all, count);
+  rd_kafka_resp_err_t code = rd_kafka_assign(c->handle, list);
+  rd_kafka_topic_partition_list_destroy(list);
+  if (code == RD_KAFKA_RESP_ERR_NO_ERROR) return true;
+  kafka_error(e, code, "taking up partitions", NULL);
+  return false;
+}
+
+static uint32_t topic_of(struct kafka_consumer *c, const rd_kafka_message_t *m) {
+  if (m->rkt == c->last_handle && m->rkt) return c->last_topic;
+  c->last_handle = m->rkt;
+  c->last_topic = m->rkt ? kafka_consumer_topic(c, rd_kafka_topic_name(m->rkt)) : 0;
+  return c->last_topic;
+}
+
+static enum kafka_come event_of(struct kafka_consumer *c, const rd_kafka_message_t *m, struct error *e) {
+  if (m->err == RD_KAFKA_RESP_ERR__PARTITION_EOF) return KAFKA_AT_END;
+  char *what = m->rkt ? memory_print("reading topic %s, partition %d", c->topics[topic_of(c, m)], m->partition)
+                      : memory_text("reading from the brokers");
+  kafka_error(e, m->err, what, rd_kafka_message_errstr(m));
+  free(what);
+  return KAFKA_ERROR;
+}
+
+enum kafka_come kafka_consumer_next(struct kafka_consumer *c, struct kafka_record *record, struct error *e) {
+  if (c->held) rd_kafka_message_destroy(c->held);
+  c->held = NULL;
+  if (c->at == c->batch_count) {
+    ssize_t came = rd_kafka_consume_batch_queue(c->queue, 0, c->batch, BATCH);
+    c->at = 0;
+    c->batch_count = came > 0 ? (size_t)came : 0;
+    if (c->batch_count == 0) return KAFKA_NOTHING;
+  }
+  rd_kafka_message_t *m = c->held = c->batch[c->at++];
+  *record = (struct kafka_record){.topic = topic_of(c, m), .partition = m->partition, .offset = m->offset, .whole = m};
+  if (m->err != RD_KAFKA_RESP_ERR_NO_ERROR) return event_of(c, m, e);
+  rd_kafka_timestamp_type_t type;
+  record->millis = rd_kafka_message_timestamp(m, &type);
+  record->key = m->key;
+  record->key_length = (uint32_t)m->key_len;
+  record->value = m->payload;
+  record->value_length = (uint32_t)m->len;
+  return KAFKA_RECORD;
+}
+
+bool kafka_consumer_has_more(const struct kafka_consumer *c) {
+  return c->at < c->batch_count;
+}
+
+void kafka_consumer_serve(struct kafka_consumer *c) {
+  rd_kafka_poll(c->handle, 0);
+}
+
+void kafka_consumer_trouble(struct kafka_consumer *c, char *out) {
+  (void)c;
+  kafka_last_report(out);
+}
+
+void kafka_record_headers(const struct kafka_record *record, kafka_header_found *header, void *context) {
+  rd_kafka_headers_t *all;
+  const char *name;
+  const void *value;
+  size_t length;
+  if (rd_kafka_message_headers(record->whole, &all) != RD_KAFKA_RESP_ERR_NO_ERROR) return;
+  for (size_t i = 0; rd_kafka_header_get_all(all, i, &name, &value, &length) == RD_KAFKA_RESP_ERR_NO_ERROR; i++)
+    if (!header(context, name, value, length)) return;
+}
+
+// ---- what others see
+
+void kafka_consumer_commit(struct kafka_consumer *c, const struct kafka_partition *all, size_t count) {
+  if (count == 0) return;
+  rd_kafka_topic_partition_list_t *list = list_of(c, all, count);
+  rd_kafka_commit(c->handle, list, 1);
+  rd_kafka_topic_partition_list_destroy(list);
+}

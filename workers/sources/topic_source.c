@@ -1,0 +1,290 @@
+// The topic source: settings, and the loop that takes what the consumer has fetched into the ring. Parts: see topic_state.h.
+//
+// Nothing is taken from the consumer that the ring has no room for: while the ring is full the worker sleeps, the consumer's own queue
+// fills to its bound, and fetching stops. What was fetched and not taken is only in memory; a successor fetches it again behind its
+// position.
+//
+// Ends by itself with --once: at the ends that the partitions had when it started, or, where chains of the same pipeline write the topic,
+// at those that they have when the writers are done (SLOT_FINISH).
+//
+// DIAGNOSTICS (what stops the source, exit code of an operator): a position that the log does not have, another record where the last one
+// was, a topic that may not be read. Records that cannot be read become dead letters. Brokers that are away and a topic that is not there
+// yet are waited for.
+#include "workers/sources/topic_source.h"
+
+#include <event2/event.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "proto/clock.h"
+#include "proto/limits.h"
+#include "proto/log.h"
+#include "workers/common/feedback.h"
+#include "workers/sources/topic_state.h"
+#include "workers/sources/topic_witness.h"
+
+enum { TURN = 64, SERVE_MS = 1000, LOOK_SECONDS = 30, LOOK_OUTAGE_SECONDS = 5, BACKOFF_MOST_MS = 10000 };
+static const uint64_t second_ns = 1000000000;
+
+static bool settings_load(struct topic_source *t, struct error *e) {
+  struct job_value settings = t->w->settings;
+  t->topic = job_text(settings, "topic", t->w->node);
+  t->start = job_text(settings, "start", "earliest");
+  t->many = t->topic[0] == '^';
+  t->written = job_has(job_get(settings, "from"));
+  t->backoff.most_ms = BACKOFF_MOST_MS;
+  char *brokers = job_text(job_get(settings, "kafka"), "brokers", "");
+  t->shown = memory_print("waiting for topic %s at %s", t->topic, brokers);
+  free(brokers);
+  return topic_body_open(&t->body, settings, e);
+}
+
+static bool consumer_open(struct topic_source *t, struct error *e) {
+  struct worker *w = t->w;
+  char *client = memory_print("weir-%s-%s-%u", w->pipeline, w->node, w->lane);
+  char *usual = memory_print("weir-%s-%s", w->pipeline, w->node), *group = job_text(w->settings, "group", usual);
+  t->consumer = kafka_consumer_open(job_get(w->settings, "kafka"), client, group, e);
+  free(client);
+  free(usual);
+  free(group);
+  return t->consumer != NULL;
+}
+
+static void state_free(struct topic_source *t) {
+  topic_partitions_free(t);
+  topic_body_close(&t->body);
+  kafka_consumer_close(t->consumer);
+  free(t->topic);
+  free(t->start);
+  free(t->shown);
+  source_close(&t->source);
+}
+
+bool topic_wait_out(struct topic_source *t, struct error *e) {
+  if (e->class != ERROR_OUTAGE) return false;
+  // Said once, not at every try.
+  if (!t->outage) worker_show_error(t->w, e, "waiting");
+  t->outage = true;
+  error_clear(e);
+  char *doing = memory_print("%s, try %u", t->shown, t->backoff.tries + 1);
+  bool again = worker_pause(t->w, backoff_next(&t->backoff), doing);
+  free(doing);
+  if (!again) t->source.stop = true;
+  return again;
+}
+
+void topic_works(struct topic_source *t) {
+  if (t->outage) {
+    log_say(LOG_LEVEL_INFO, "the brokers answer again");
+    slot_error_set(&t->w->slot, "");
+  }
+  t->outage = false;
+  backoff_reset(&t->backoff);
+}
+
+// ---- one record
+
+static bool record_dead(struct topic_source *t, const struct source_input *input, const struct kafka_record *r, const char *code,
+                        const char *reason, struct error *e) {
+  char *whole = memory_print("%s (topic %s, partition %d, offset %lld)", reason, kafka_consumer_topic_name(t->consumer, r->topic),
+                             r->partition, (long long)r->offset);
+  struct source_dead dead = {.code = code, .reason = whole, .bytes = r->value, .length = r->value_length};
+  bool good = source_input_dead(&t->source, input, &dead, e);
+  free(whole);
+  return good;
+}
+
+// A JSON object straight into the ring. False, and nothing done: *unfit, or e.
+static bool record_plain(struct topic_source *t, const struct source_input *input, const struct kafka_record *r, bool *unfit,
+                         struct error *e) {
+  size_t room = topic_body_room(r->value_length), most = source_body_max(&t->source);
+  uint8_t *body = source_part_begin(&t->source, (uint32_t)(room < most ? room : most), e);
+  if (!body) return false;
+  struct msgpack_writer out = {.at = body, .end = body + (room < most ? room : most)};
+  if (!topic_body_plain(&t->body, r, &out)) {
+    source_part_abort(&t->source);
+    *unfit = true;
+    return false;
+  }
+  source_part_end(&t->source, input, (uint32_t)(out.at - body));
+  return source_input_end(&t->source, input, e);
+}
+
+static bool record_whole(struct topic_source *t, const struct source_input *input, const struct kafka_record *r, struct error *e) {
+  struct error why = {0};
+  if (r->value_length > LIMIT_RECORD) return record_dead(t, input, r, "too-large", "the value is larger than a record may be", e);
+  if (!topic_body_make(&t->body, r, kafka_consumer_topic_name(t->consumer, r->topic), &why))
+    return record_dead(t, input, r, why.code, why.text, e);
+  const struct buffer *body = &t->body.body;
+  if (body->length > source_body_max(&t->source))
+    return record_dead(t, input, r, "too-large", "the record does not fit into the ring (setting ring)", e);
+  uint8_t *at = source_part_begin(&t->source, (uint32_t)body->length, e);
+  if (!at) return false;
+  memcpy(at, body->at, body->length);
+  source_part_end(&t->source, input, (uint32_t)body->length);
+  return source_input_end(&t->source, input, e);
+}
+
+static bool record_take(struct topic_source *t, const struct kafka_record *r, struct error *e) {
+  struct topic_partition *p = topic_partition_of(t, r->topic, r->partition);
+  if (!p) return true;
+  if (p->expected_count > 0 && !topic_expected_check(t, p, r, e)) return false;
+  if (r->offset < p->next || (p->stop >= 0 && r->offset >= p->stop)) return true;
+  struct source_input input = {.stream = p->stream,
+                               .position = (uint64_t)r->offset + 1,
+                               .witness = topic_witness(r->millis, r->key, r->key_length, r->value, r->value_length),
+                               .time = r->millis >= 0 && r->millis < INT64_MAX / 1000 ? r->millis * 1000 : t->time,
+                               .bytes = (uint64_t)r->key_length + r->value_length,
+                               .tombstone = !r->value};
+  worker_hand(t->w, input.stream, input.position);
+  p->next = r->offset + 1;
+  if (worker_is_set_aside(t->w, input.stream, input.position))
+    return record_dead(t, &input, r, "poison", "this record killed the worker that took it, again and again", e);
+  bool unfit = !t->body.plain || !r->value || r->value_length > LIMIT_RECORD;
+  if (!unfit && record_plain(t, &input, r, &unfit, e)) return true;
+  return unfit && record_whole(t, &input, r, e);
+}
+
+// Everything before the offset was given. What of it held no record of ours moves the position all the same.
+static bool end_take(struct topic_source *t, const struct kafka_record *r, struct error *e) {
+  struct topic_partition *p = topic_partition_of(t, r->topic, r->partition);
+  if (!p || r->offset <= p->next) return true;
+  p->next = r->offset;
+  return source_skip(&t->source, p->stream, (uint64_t)r->offset, e);
+}
+
+static bool error_take(struct topic_source *t, const struct kafka_record *r, struct error *e) {
+  struct topic_partition *p = topic_partition_of(t, r->topic, r->partition);
+  if (strcmp(e->code, "kafka--140") == 0 || strcmp(e->code, "kafka-1") == 0) return p && topic_offset_lost(t, p, e);
+  // A topic that is deleted under us: the successor waits for it to come back, and then finds another one.
+  if (strcmp(e->code, "kafka-3") == 0) e->class = ERROR_OUTAGE;
+  return false;
+}
+
+// Takes what has come. *some: something did.
+static bool records_take(struct topic_source *t, bool *some, struct error *e) {
+  struct kafka_record r;
+  *some = false;
+  t->time = clock_micros();
+  for (unsigned taken = 1;; taken++) {
+    enum kafka_come come = kafka_consumer_next(t->consumer, &r, e);
+    bool good = true;
+    switch (come) {
+    case KAFKA_NOTHING: source_publish(&t->source); return true;
+    case KAFKA_RECORD: good = record_take(t, &r, e); break;
+    case KAFKA_AT_END: good = end_take(t, &r, e); break;
+    case KAFKA_ERROR: good = error_take(t, &r, e); break;
+    }
+    if (!good) return false;
+    *some = true;
+    if (!kafka_consumer_has_more(t->consumer)) {
+      source_publish(&t->source);
+      return true;
+    }
+    if (taken % TURN == 0 && source_turn(&t->source)) return true;
+  }
+}
+
+// ---- on the side
+
+// What is durable everywhere, under the group: for tools that show lag.
+static void group_tell(struct topic_source *t) {
+  struct kafka_partition *all = memory_get(t->count * sizeof *all);
+  size_t count = 0;
+  for (size_t i = 0; i < t->count; i++) {
+    struct topic_partition *p = &t->partitions[i];
+    int64_t durable = (int64_t)feedback_minimum(t->w->feedback, t->w->feedbacks, p->stream);
+    if (durable <= 0 || durable == p->shown) continue;
+    p->shown = durable;
+    all[count++] = (struct kafka_partition){.topic = p->topic, .number = p->number, .offset = durable};
+  }
+  kafka_consumer_commit(t->consumer, all, count);
+  free(all);
+}
+
+// Once a second: the library's own reports, the group's offsets, now and then the brokers' list of partitions.
+static bool serve(struct topic_source *t, uint64_t now, uint64_t *next_look, struct error *e) {
+  char trouble[ERROR_TEXT];
+  bool added;
+  kafka_consumer_serve(t->consumer);
+  group_tell(t);
+  kafka_consumer_trouble(t->consumer, trouble);
+  if (trouble[0] && !t->outage) {
+    struct error told;
+    error_set(&told, ERROR_OUTAGE, "brokers", "%s", trouble);
+    worker_show_error(t->w, &told, "the brokers are away");
+    t->outage = true;
+    *next_look = now + LOOK_OUTAGE_SECONDS * second_ns;
+  }
+  if (now < *next_look || (t->w->once && !t->written)) return true;
+  bool good = topic_partitions_find(t, false, &added, e);
+  *next_look = now + (uint64_t)(t->outage ? LOOK_OUTAGE_SECONDS : LOOK_SECONDS) * second_ns;
+  return good;
+}
+
+// With --once: is everything read that is to be read?
+static bool is_finished(struct topic_source *t, bool *asked, struct error *e) {
+  bool added;
+  if (!t->w->once || (t->written && !worker_finish_asked(t->w))) return false;
+  if (!*asked) {
+    // The writers may have made partitions that were not there at the last look.
+    if (t->written && !topic_partitions_find(t, true, &added, e)) return false;
+    if (!topic_stops_ask(t, e)) return false;
+    *asked = true;
+  }
+  for (size_t i = 0; i < t->count; i++)
+    if (t->partitions[i].next < t->partitions[i].stop) return false;
+  return true;
+}
+
+static void wake(int fd, short what, void *context) {
+  (void)what, (void)context;
+  uint64_t times;
+  // Emptied before the queue is looked at: what comes after this wakes us again.
+  ssize_t got = read(fd, &times, sizeof times);
+  (void)got;
+}
+
+static bool records_loop(struct topic_source *t, struct error *e) {
+  uint64_t next_serve = 0, next_look = clock_monotonic_ns() + LOOK_SECONDS * second_ns;
+  bool asked = false, some;
+  while (!source_turn(&t->source)) {
+    uint64_t now = clock_monotonic_ns();
+    if (now >= next_serve) {
+      if (!serve(t, now, &next_look, e)) return false;
+      next_serve = now + SERVE_MS * 1000000ull;
+    }
+    if (is_finished(t, &asked, e)) return true;
+    if (error_is_set(e) || t->source.stop) return false;
+    if (!records_take(t, &some, e)) return false;
+    if (some && t->outage) topic_works(t);
+    if (some || t->source.stop) continue;
+    worker_wait(t->w, SERVE_MS, t->outage ? SLOT_WAITING : SLOT_IDLE, t->outage ? t->shown : NULL);
+  }
+  return true;
+}
+
+static bool source_work(struct topic_source *t, struct error *e) {
+  struct source_kind kind = {.owner = t, .start = topic_start, .check = topic_position_check};
+  if (!settings_load(t, e) || !source_open(&t->source, t->w, &kind, 0, e)) return false;
+  if (t->source.ended) return true;
+  if (!consumer_open(t, e)) return false;
+  struct event *woken = event_new(t->w->base, kafka_consumer_wake_fd(t->consumer), EV_READ | EV_PERSIST, wake, NULL);
+  if (!woken || event_add(woken, NULL) != 0) {
+    error_set(e, ERROR_ENVIRONMENT, "events", "cannot watch the consumer");
+    return false;
+  }
+  bool added, good = topic_partitions_find(t, true, &added, e) && records_loop(t, e);
+  event_free(woken);
+  if (!good && (error_is_set(e) || !t->source.stop)) return false;
+  return source_end(&t->source, e);
+}
+
+int topic_source_run(struct worker *w) {
+  struct topic_source t = {.w = w, .source = {.w = w}};
+  struct error e = {0};
+  int code = source_leave(&t.source, source_work(&t, &e), &e);
+  state_free(&t);
+  return code;
+}

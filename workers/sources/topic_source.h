@@ -1,0 +1,6 @@
+// The topic source. See topic_source.c.
+#pragma once
+#include "workers/workers.h"
+
+int topic_source_run(struct worker *w);
+void topic_source_check(struct check *c);

@@ -1,0 +1,85 @@
+// The state that the parts of the topic source share: topic_source.c (settings, loop, records), topic_streams.c (which partitions, where
+// each begins and ends, and whether the topic is still the same one), topic_body.c (what is in a record).
+//
+// Position of an input: its offset + 1; 0 is "from the very beginning". Identity: CLUSTER/TOPIC/PARTITION. Witness: topic_witness.h, over
+// the record whose offset is position - 1.
+//
+// Life of one partition:
+//
+//   found in the brokers' list --> announced (source_settle) --> limits asked: is its position within what the log has? --> read from
+//   position - 1 on where a witness is known, else from its position: a record at position - 1 must be the one that the witness is of
+//   At the end of the log: a progress mark where the last offsets held no record of ours (markers of transactions, aborted records).
+#pragma once
+#include "workers/clients/kafka_consumer.h"
+#include "workers/sources/source.h"
+#include "workers/sources/topic_body.h"
+
+// A position of a sink (or of the ring's note) whose record must still be the same when it comes by.
+struct topic_expected {
+  uint64_t position, witness;
+};
+
+struct topic_partition {
+  uint32_t topic; // index at the consumer
+  int32_t number;
+  uint64_t stream;
+  int64_t next;                    // the first offset that is wanted: what is below was taken before
+  int64_t first, last;             // the log's, when its limits were asked: first offset, and the one behind the last
+  int64_t stop;                    // --once: reading ends here; -1: not known yet
+  int64_t shown;                   // position last stored under the group
+  bool settled;                    // announced, and its position fits the log
+  struct topic_expected *expected; // owned
+  unsigned expected_count;
+};
+
+// Of one topic: where its partitions are in the list, by number; -1: not ours.
+struct topic_numbers {
+  int32_t *at;
+  int32_t count;
+};
+
+struct topic_source {
+  struct worker *w;
+  struct source source;
+  struct kafka_consumer *consumer;
+  struct topic_body body;
+  char *topic;       // name, or "^regex"
+  char *start;       // "earliest", "latest" or a time
+  char *shown;       // what a waiting worker says it waits for
+  bool many;         // a regex
+  bool written;      // chains of this pipeline write the topic: --once ends when they have ended
+  bool was_absent;   // the topic was not there when we first looked: everything in it came later
+  bool limits_known; // of those that are settled just now
+  bool starts_known;
+  struct topic_partition *partitions;
+  size_t count;
+  struct topic_numbers *topics; // by index at the consumer
+  size_t topic_count;
+  struct backoff backoff;
+  bool outage;  // shown, and not over yet
+  int64_t time; // for records without one
+};
+
+// Waits out an outage: shows it, backs off. False: e is no outage, or (e cleared) a stop was asked.
+bool topic_wait_out(struct topic_source *t, struct error *e);
+// The brokers answered.
+void topic_works(struct topic_source *t);
+
+// ---- topic_streams.c
+
+// Of struct source_kind: where a stream starts that no sink has seen; whether the log has what comes behind a position.
+bool topic_start(void *owner, uint64_t stream, uint64_t *position, struct error *e);
+bool topic_position_check(void *owner, uint64_t stream, uint64_t position, uint64_t witness, struct error *e);
+
+// Looks for partitions that are new, announces them, and reads all from their positions on. Waits where the brokers are away, and at the
+// start (`wait`) until the topic is there. *added: there were some. False: e, or (none set) a stop was asked.
+bool topic_partitions_find(struct topic_source *t, bool wait, bool *added, struct error *e);
+// Asks where each partition ends now: --once reads up to there.
+bool topic_stops_ask(struct topic_source *t, struct error *e);
+// NULL: not ours.
+struct topic_partition *topic_partition_of(struct topic_source *t, uint32_t topic, int32_t number);
+// The record in hand against what was expected at its place. False: it is another one (ERROR_OPERATOR).
+bool topic_expected_check(struct topic_source *t, struct topic_partition *p, const struct kafka_record *r, struct error *e);
+// An offset that the broker does not have (any more): says which of the reasons it is.
+bool topic_offset_lost(struct topic_source *t, struct topic_partition *p, struct error *e);
+void topic_partitions_free(struct topic_source *t);

@@ -1,0 +1,323 @@
+// The partitions of a topic source: which there are, where each begins, whether the log still holds what their positions speak of.
+// See topic_state.h for the life of one.
+//
+// A topic that was deleted and made anew has the same identity; what tells it is a position beyond its end, or another record where the
+// last one was. Both stop the source with the choices spelled out, as does a log whose retention has overtaken the position.
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "proto/clock.h"
+#include "proto/hash.h"
+#include "workers/sources/topic_state.h"
+#include "workers/sources/topic_witness.h"
+
+enum { ASK_MS = 3000, ASK_SECONDS = 30 };
+
+// ---- which
+
+static char *partition_name(const struct topic_source *t, const char *topic, int32_t number) {
+  return t->many ? memory_print("%s/%d", topic, number) : memory_print("%d", number);
+}
+
+// A partition belongs to one lane; of many topics with few partitions each, every lane gets its share.
+static bool is_mine(const struct topic_source *t, const char *topic, int32_t number) {
+  uint64_t key = (uint64_t)number + (t->many ? hash_bytes(topic, strlen(topic), 0) % t->w->lanes : 0);
+  return key % t->w->lanes == t->w->lane;
+}
+
+struct topic_partition *topic_partition_of(struct topic_source *t, uint32_t topic, int32_t number) {
+  if (topic >= t->topic_count || number < 0 || number >= t->topics[topic].count || t->topics[topic].at[number] < 0) return NULL;
+  return &t->partitions[t->topics[topic].at[number]];
+}
+
+static void number_set(struct topic_source *t, uint32_t topic, int32_t number, size_t at) {
+  if (topic >= t->topic_count) {
+    t->topics = memory_resize(t->topics, (topic + 1) * sizeof *t->topics);
+    memset(t->topics + t->topic_count, 0, (topic + 1 - t->topic_count) * sizeof *t->topics);
+    t->topic_count = topic + 1;
+  }
+  struct topic_numbers *n = &t->topics[topic];
+  if (number >= n->count) {
+    n->at = memory_resize(n->at, (size_t)(number + 1) * sizeof *n->at);
+    for (int32_t i = n->count; i <= number; i++) n->at[i] = -1;
+    n->count = number + 1;
+  }
+  n->at[number] = (int32_t)at;
+}
+
+struct finding {
+  struct topic_source *t;
+  bool later;
+  bool absent; // a topic was named that is not there
+  bool good;
+  size_t added;
+  struct error *e;
+};
+
+static void partition_add(struct finding *f, const char *topic, uint32_t index, int32_t number) {
+  struct topic_source *t = f->t;
+  char *name = partition_name(t, topic, number);
+  struct error none = {0};
+  const char *cluster = kafka_consumer_cluster(t->consumer, 0, &none);
+  char *identity = memory_print("%s/%s/%d", cluster ? cluster : "", topic, number);
+  int64_t stream = source_stream(&t->source, name, identity, -1, f->later, f->e);
+  free(name);
+  free(identity);
+  if (stream < 0) {
+    f->good = false;
+    return;
+  }
+  t->partitions = memory_resize(t->partitions, (t->count + 1) * sizeof *t->partitions);
+  t->partitions[t->count] = (struct topic_partition){.topic = index, .number = number, .stream = (uint64_t)stream, .stop = -1};
+  number_set(t, index, number, t->count++);
+  f->added++;
+}
+
+static void topic_found(void *context, const char *topic, int32_t partitions) {
+  struct finding *f = context;
+  if (partitions == 0) f->absent = true;
+  uint32_t index = kafka_consumer_topic(f->t->consumer, topic);
+  for (int32_t i = 0; i < partitions && f->good; i++)
+    if (is_mine(f->t, topic, i) && !topic_partition_of(f->t, index, i)) partition_add(f, topic, index, i);
+}
+
+// ---- asking
+
+// Offsets of the partitions from `from` on, whatever it takes. False: e, or (none set) a stop was asked.
+static bool offsets_ask(struct topic_source *t, size_t from, int64_t millis, struct kafka_partition **answers, struct error *e) {
+  struct kafka_partition *all = memory_get((t->count - from) * sizeof *all);
+  for (size_t i = from; i < t->count; i++)
+    all[i - from] = (struct kafka_partition){.topic = t->partitions[i].topic, .number = t->partitions[i].number};
+  *answers = all;
+  for (;;) {
+    worker_busy_until(t->w, ASK_SECONDS, "asking the brokers for offsets");
+    if (kafka_consumer_offsets(t->consumer, all, t->count - from, millis, ASK_MS, e)) {
+      topic_works(t);
+      return true;
+    }
+    if (!topic_wait_out(t, e)) break;
+  }
+  free(all);
+  *answers = NULL;
+  return false;
+}
+
+static bool limits_ask(struct topic_source *t, size_t from, struct error *e) {
+  struct kafka_partition *first, *last;
+  if (!offsets_ask(t, from, KAFKA_FIRST, &first, e)) return false;
+  if (!offsets_ask(t, from, KAFKA_END, &last, e)) {
+    free(first);
+    return false;
+  }
+  for (size_t i = from; i < t->count; i++) {
+    t->partitions[i].first = first[i - from].offset;
+    t->partitions[i].last = last[i - from].offset;
+  }
+  free(first);
+  free(last);
+  return true;
+}
+
+bool topic_stops_ask(struct topic_source *t, struct error *e) {
+  struct kafka_partition *last;
+  if (!offsets_ask(t, 0, KAFKA_END, &last, e)) return false;
+  for (size_t i = 0; i < t->count; i++) t->partitions[i].stop = last[i].offset;
+  free(last);
+  return true;
+}
+
+// ---- where
+
+static size_t first_unsettled(const struct topic_source *t) {
+  size_t i = t->count;
+  while (i > 0 && !t->partitions[i - 1].settled) i--;
+  return i;
+}
+
+static struct topic_partition *partition_of_stream(struct topic_source *t, uint64_t stream) {
+  for (size_t i = 0; i < t->count; i++)
+    if (t->partitions[i].stream == stream) return &t->partitions[i];
+  return NULL;
+}
+
+// All that are new are asked about together, when the first of them is.
+bool topic_start(void *owner, uint64_t stream, uint64_t *position, struct error *e) {
+  struct topic_source *t = owner;
+  struct topic_partition *p = partition_of_stream(t, stream);
+  int64_t micros = 0;
+  *position = 0;
+  if (!p || strcmp(t->start, "earliest") == 0) return true;
+  bool latest = strcmp(t->start, "latest") == 0;
+  if (!latest && !clock_parse(t->start, strlen(t->start), &micros)) {
+    error_set(e, ERROR_CONFIG, "start", "start is earliest, latest or a time, not \"%s\"", t->start);
+    return false;
+  }
+  if (!t->starts_known) {
+    size_t from = first_unsettled(t);
+    struct kafka_partition *starts;
+    // A record's time has no more than milliseconds: rounded up, so that none is taken that is before the start.
+    if (!offsets_ask(t, from, latest ? KAFKA_END : (micros + 999) / 1000, &starts, e)) return false;
+    for (size_t i = from; i < t->count; i++) t->partitions[i].next = starts[i - from].offset;
+    free(starts);
+    t->starts_known = true;
+  }
+  *position = (uint64_t)p->next;
+  return true;
+}
+
+static void choices_add(const struct topic_source *t, const struct topic_partition *p, const char *name, char *text, size_t size) {
+  (void)snprintf(text, size,
+                 "Choices: bring the topic back as it was; or `weir positions set FILE SINK --source %s --partition '%s' --to %" PRId64
+                 "` (everything that the topic has now), `--to %" PRId64 "` (only what comes from now on)",
+                 t->w->source, name, p->first, p->last);
+}
+
+// Does the log hold what comes behind this position?
+static bool position_fits(struct topic_source *t, const struct topic_partition *p, uint64_t position, struct error *e) {
+  const char *topic = kafka_consumer_topic_name(t->consumer, p->topic);
+  char choices[512];
+  // 0 is the very beginning, wherever that is by now.
+  bool above = position > (uint64_t)p->last, below = position > 0 && position < (uint64_t)p->first;
+  if (!above && !below) return true;
+  char *name = partition_name(t, topic, p->number);
+  choices_add(t, p, name, choices, sizeof choices);
+  if (above)
+    error_set(e, ERROR_OPERATOR, "identity",
+              "position %" PRIu64 " of topic %s, partition %d, is beyond its end (%" PRId64
+              "): the topic was made anew, or lost records. %s",
+              position, topic, p->number, p->last, choices);
+  else
+    error_set(e, ERROR_OPERATOR, "retention",
+              "position %" PRIu64 " of topic %s, partition %d, is before its first record (%" PRId64
+              "): records that were not read are gone by retention. %s",
+              position, topic, p->number, p->first, choices);
+  free(name);
+  return false;
+}
+
+static void expect(struct topic_partition *p, uint64_t position, uint64_t witness) {
+  if (position == 0 || witness == 0) return;
+  p->expected = memory_resize(p->expected, (p->expected_count + 1) * sizeof *p->expected);
+  p->expected[p->expected_count++] = (struct topic_expected){.position = position, .witness = witness};
+}
+
+bool topic_position_check(void *owner, uint64_t stream, uint64_t position, uint64_t witness, struct error *e) {
+  struct topic_source *t = owner;
+  struct topic_partition *p = partition_of_stream(t, stream);
+  if (!p) return true;
+  // Asked here and not before: while the sinks were waited for, the log has grown.
+  if (!t->limits_known && !limits_ask(t, first_unsettled(t), e)) return false;
+  t->limits_known = true;
+  if (!position_fits(t, p, position, e)) return false;
+  expect(p, position, witness);
+  return true;
+}
+
+// True when the topic's record at an expected place, if it comes, is the right one. Those that were passed are dropped.
+bool topic_expected_check(struct topic_source *t, struct topic_partition *p, const struct kafka_record *r, struct error *e) {
+  uint64_t position = (uint64_t)r->offset + 1;
+  unsigned kept = 0;
+  for (unsigned i = 0; i < p->expected_count; i++) {
+    const struct topic_expected *x = &p->expected[i];
+    if (x->position > position) p->expected[kept++] = *x;
+    if (x->position != position || x->witness == topic_witness(r->millis, r->key, r->key_length, r->value, r->value_length)) continue;
+    char choices[512], *name;
+    name = partition_name(t, kafka_consumer_topic_name(t->consumer, p->topic), p->number);
+    choices_add(t, p, name, choices, sizeof choices);
+    error_set(e, ERROR_OPERATOR, "identity",
+              "the record in front of position %" PRIu64
+              " of topic %s, partition %d, is not the one that was read there: the topic was made "
+              "anew. %s",
+              x->position, kafka_consumer_topic_name(t->consumer, p->topic), p->number, choices);
+    free(name);
+    return false;
+  }
+  p->expected_count = kept;
+  return true;
+}
+
+bool topic_offset_lost(struct topic_source *t, struct topic_partition *p, struct error *e) {
+  uint64_t position = t->source.streams[p->stream].position;
+  struct error broker = *e;
+  error_clear(e);
+  if (!limits_ask(t, 0, e) || !position_fits(t, p, position, e)) return false;
+  // The log has it after all: a leader that had not caught up yet.
+  *e = broker;
+  e->class = ERROR_OUTAGE;
+  return false;
+}
+
+// ---- together
+
+// Reading goes on behind each position; one record earlier where there is something to recognise.
+static bool read_all(struct topic_source *t, struct error *e) {
+  struct kafka_partition *all = memory_get(t->count * sizeof *all);
+  for (size_t i = 0; i < t->count; i++) {
+    const struct topic_partition *p = &t->partitions[i];
+    int64_t back = p->expected_count > 0 && p->next > 0 && p->next - 1 >= p->first;
+    all[i] = (struct kafka_partition){.topic = p->topic, .number = p->number, .offset = p->next > 0 ? p->next - back : KAFKA_FIRST};
+  }
+  bool good = kafka_consumer_read(t->consumer, all, t->count, e);
+  free(all);
+  return good;
+}
+
+static bool settle(struct topic_source *t, struct error *e) {
+  size_t from = first_unsettled(t);
+  t->limits_known = t->starts_known = false;
+  if (!source_settle(&t->source, e)) return false;
+  for (size_t i = from; i < t->count; i++) {
+    struct topic_partition *p = &t->partitions[i];
+    const struct source_stream *stream = &t->source.streams[p->stream];
+    // A stream that an earlier life began was checked then; its topic may have changed since.
+    if (!topic_position_check(t, p->stream, stream->position, stream->witness, e)) return false;
+    p->next = (int64_t)stream->position;
+    p->shown = -1;
+  }
+  for (size_t i = from; i < t->count; i++) t->partitions[i].settled = true;
+  return read_all(t, e);
+}
+
+// One look at the brokers' list. False: e.
+static bool look(struct topic_source *t, struct finding *f, struct error *e) {
+  worker_busy_until(t->w, ASK_SECONDS, "asking the brokers for partitions");
+  if (!kafka_consumer_cluster(t->consumer, ASK_MS, e)) return false;
+  if (!kafka_consumer_find(t->consumer, t->topic, ASK_MS, topic_found, f, e)) return false;
+  return f->good;
+}
+
+bool topic_partitions_find(struct topic_source *t, bool wait, bool *added, struct error *e) {
+  struct finding f = {.t = t, .later = !wait || t->was_absent, .good = true, .e = e};
+  *added = false;
+  for (;;) {
+    bool good = look(t, &f, e);
+    bool absent = good && f.absent && wait;
+    if (good && !absent) break;
+    if (absent) {
+      // Who writes it is finished and has not made it: then there is nothing to read.
+      if (t->w->once && t->written && worker_finish_asked(t->w)) return true;
+      f.later = t->was_absent = true;
+      f.absent = false;
+      bool forever = !t->w->once || t->written;
+      error_set(e, forever ? ERROR_OUTAGE : ERROR_OPERATOR, "no-topic", "topic %s is not there (yet)", t->topic);
+    }
+    // A look on the side is tried again at the next one.
+    if (!wait && e->class == ERROR_OUTAGE) {
+      error_clear(e);
+      return true;
+    }
+    if (!topic_wait_out(t, e)) return false;
+  }
+  topic_works(t);
+  *added = f.added > 0;
+  return f.added == 0 || settle(t, e);
+}
+
+void topic_partitions_free(struct topic_source *t) {
+  for (size_t i = 0; i < t->count; i++) free(t->partitions[i].expected);
+  for (size_t i = 0; i < t->topic_count; i++) free(t->topics[i].at);
+  free(t->partitions);
+  free(t->topics);
+}
