@@ -17,6 +17,7 @@ void table_settings_read(struct table_settings *s, struct job_value settings) {
                                .table = job_text(settings, "table", ""),
                                .upsert = is(settings, "mode", "upsert"),
                                .create = job_bool(settings, "create", true),
+                               .deletes = is(settings, "delete", "tombstones"),
                                .evolve = is(settings, "evolve", "add"),
                                .go_on_when_emptied = is(settings, "emptied", "go_on"),
                                .key = job_get(settings, "key")};

@@ -8,7 +8,7 @@
 
 struct table_settings {
   char *url, *table;
-  bool upsert, create, evolve;
+  bool upsert, create, evolve, deletes;
   bool go_on_when_emptied;
   struct job_value key;
 };

@@ -140,8 +140,12 @@ static void read_letter(const char *sink, const struct batch_row *row, struct de
 
 static void own_letter(const char *sink, const struct batch *b, const struct batch_row *row, struct dead_letter *letter) {
   const struct batch_letter *why = &b->letters[row->letter];
-  *letter = (struct dead_letter){
-      .node = sink, .reason = why->reason, .code = why->code, .column = why->column, .constraint = why->constraint, .format = "msgpack"};
+  *letter = (struct dead_letter){.node = sink,
+                                 .reason = why->reason,
+                                 .code = why->code,
+                                 .column = why->column,
+                                 .constraint = why->constraint,
+                                 .format = row->is_delete ? "tombstone" : "msgpack"};
   set_lengths(letter);
   set_data(letter, row);
 }

@@ -230,6 +230,10 @@ static void add_line(struct file_target *t, struct batch *b, struct batch_row *r
     batch_kill(b, row, "set aside unseen: this input killed its worker again and again", "poison", NULL, NULL);
     return;
   }
+  if (row->is_delete) {
+    batch_kill(b, row, "a tombstone: nothing can be deleted from a file", "tombstone", NULL, NULL);
+    return;
+  }
   if (msgpack_to_json(&at, row->end, &t->out) && at == row->end) {
     buffer_byte(&t->out, '\n');
     return;

@@ -208,6 +208,7 @@ static bool letter_send(struct retry *r, const struct store_of *s, const struct 
                                .position = l->number,
                                .time = l->time,
                                .bytes = l->data.length,
+                               .tombstone = strcmp(l->format, "tombstone") == 0,
                                .retry = true,
                                .again = l->again < 0 ? RECORD_PART_ALL : (uint32_t)l->again};
   bool of_source = strcmp(r->of, "source") == 0;
