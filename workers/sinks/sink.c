@@ -363,6 +363,7 @@ static bool begin(struct sink *s, const struct target_kind *kind, struct error *
                                .state_id = s->state_id,
                                .owner = s->owner,
                                .settings = w->settings,
+                               .job = job_root(&w->job),
                                .lane = w->lane,
                                .lanes = w->lanes,
                                .dead_store_bytes = (uint64_t)job_int(job_root(&w->job), "dead_store_bytes", 1 << 30),

@@ -118,7 +118,7 @@ static bool begin_again_when_emptied(struct postgres_target *t, struct error *e)
   if (t->exists && !postgres_table_is_empty(t->p, t->names.table, &empty, e)) return false;
   if (!empty) return true;
   if (t->exists && !t->settings.upsert) {
-    table_emptied(t->settings.table, t->base.setup.sink, rows, e);
+    table_emptied(&t->base.setup, t->settings.table, rows, e);
     return false;
   }
   log_say(LOG_LEVEL_WARN, "table %s is %s, though rows were stored in it: it is filled again from the start", t->settings.table,

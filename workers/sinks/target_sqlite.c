@@ -84,7 +84,7 @@ static bool begin_again_when_emptied(struct sqlite_target *t, struct error *e) {
   if (!sqlite_positions_rows(t->db, &t->base.setup, &rows, e)) return false;
   if (rows == 0 || (t->exists && (t->settings.go_on_when_emptied || t->settings.deletes))) return true;
   if (t->exists && !t->settings.upsert) {
-    table_emptied(t->settings.table, t->base.setup.sink, rows, e);
+    table_emptied(&t->base.setup, t->settings.table, rows, e);
     return false;
   }
   log_say(LOG_LEVEL_WARN, "table %s is %s, though rows were stored in it: it is filled again from the start", t->settings.table,
