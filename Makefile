@@ -169,6 +169,12 @@ bench: packages-test
 	@$(MAKE) weir bench-build
 	@bench/run.sh $(O)
 
+# A real broker's topic through SQL into PostgreSQL and into a topic, beside the limits of the machine; YARDSTICK=PROGRAM runs that beside it.
+.PHONY: bench-kafka
+bench-kafka: packages-test
+	@$(MAKE) weir bench-build
+	@BENCH=$(O)/bench $(PYTHON) bench/kafka.py
+
 .PHONY: crash
 crash: packages-test
 	@$(MAKE) weir && $(MAKE) V=crash crash-build
@@ -203,6 +209,7 @@ help:
 	@echo "make unit     unit tests; V=asan or V=tsan for a sanitizer, UNIT=test_ring for one program"
 	@echo "make fuzz     fuzz targets for SECONDS each; FUZZ=fuzz_json for one"
 	@echo "make bench    measurements, as ratios in one run"
+	@echo "make bench-kafka  a real broker: topic -> SQL -> PostgreSQL, topic -> topic"
 	@echo "make crash    the full crash suite (hours); tests/crash/README.md says how to run one"
 	@echo "make mutants  builds with one rule broken each; MUTANT=NAME for one"
 	@echo "make model    exhaustive model of the ring protocol"

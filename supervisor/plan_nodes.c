@@ -242,6 +242,19 @@ static void read_top(struct draft *d) {
   settings_read(&context, &table, 1, &owner, &d->root, &d->top);
 }
 
+// Records come from somewhere and go somewhere; with brokers a topic may be either end.
+static void check_ends(struct draft *d, bool brokers) {
+  bool begins = config_find(&d->root, "sources"), ends = config_find(&d->root, "sinks");
+  for (size_t i = 0; i < d->plan->node_count && brokers; i++) {
+    if (d->plan->nodes[i].section != PLAN_TOPIC) continue;
+    bool written = config_find(&d->nodes[i].entry->value, "from");
+    begins = begins || !written;
+    ends = ends || written;
+  }
+  if (!begins) plan_report_add(d->report, CHECK_ERROR, 1, 1, NULL, "the pipeline needs `sources`");
+  if (!ends) plan_report_add(d->report, CHECK_ERROR, 1, 1, NULL, "the pipeline needs `sinks`");
+}
+
 void plan_collect(struct draft *d) {
   if (d->root.kind != CONFIG_MAP) {
     plan_report_add(d->report, CHECK_ERROR, d->root.line, d->root.column, NULL, "a pipeline file is a map: `sources:`, `sinks:`, ...");
@@ -251,6 +264,7 @@ void plan_collect(struct draft *d) {
   for (size_t i = 0; i < d->root.count; i++) collect_section(d, &d->root.entries[i]);
   if (d->root.cut) return; // who reads whom cannot be told
   bool brokers = plan_has_brokers(d);
+  check_ends(d, brokers);
   for (size_t i = 0; i < d->plan->node_count; i++) {
     link_from(d, i);
     if (d->plan->nodes[i].section == PLAN_TOPIC) check_topic(d, i, brokers);

@@ -192,6 +192,23 @@ static void print_rows(struct json_text *j, const struct setting_table *const *t
   json_text_bool(j, "additionalProperties", false);
 }
 
+static void print_needed(struct json_text *j, const char *first, const char *second) {
+  json_text_open(j, NULL, '{');
+  json_text_open(j, "required", '[');
+  json_text_string(j, NULL, first);
+  if (second) json_text_string(j, NULL, second);
+  json_text_close(j, ']');
+  json_text_close(j, '}');
+}
+
+// A file needs both ends; topics may be either.
+static void print_ends(struct json_text *j) {
+  json_text_open(j, "anyOf", '[');
+  print_needed(j, "sources", "sinks");
+  print_needed(j, "topics", NULL);
+  json_text_close(j, ']');
+}
+
 void reference_print_schema(struct buffer *out) {
   struct json_text j = {.out = out, .pretty = true};
   const struct setting_table *top = settings_find(SETTINGS_TOP, NULL);
@@ -199,6 +216,7 @@ void reference_print_schema(struct buffer *out) {
   json_text_string(&j, "$schema", "http://json-schema.org/draft-07/schema#");
   json_text_string(&j, "title", "A weir pipeline");
   print_rows(&j, &top, 1, NULL);
+  print_ends(&j);
   json_text_close(&j, '}');
   buffer_byte(out, '\n');
 }

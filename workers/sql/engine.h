@@ -34,8 +34,7 @@ struct sql_record {
   uint64_t stream;         // hash of what identifies the stream: uuid() derives from it, the position and the part
   uint64_t position;
   uint32_t part;
-  bool tombstone; // it holds a key alone: neither `checks` nor "not null" are asked of its rows
-  int64_t time;   // microseconds UTC: what now() gives
+  int64_t time; // microseconds UTC: what now() gives
 };
 
 struct sql_spec {
