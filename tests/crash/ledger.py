@@ -1,5 +1,7 @@
 """The ledger that weir cannot see: what was put in, so what must come out, and a count of the target by an independent client.
 
+A table in PostgreSQL has no order; where order is looked at the table is made beforehand, with a column `seq` that the server counts up.
+
 Each input carries its partition and a number, and says itself how many rows it must give: none, one or several. A few are broken lines (the
 source must put them aside), a few hold one item that fails a check (the stage must put that row aside and keep the others).
 """
@@ -76,12 +78,12 @@ class Ledger:
         identities = Counter()
         reordered = 0
         last = {}
-        for part, n, item, identity in rows_of(target, table):
+        for place, part, n, item, identity in rows_of(target, table):
             found[(part, n, item)] += 1
             identities[identity] += 1
-            if target.kind != "postgres" and n < last.get(part, 0):
+            if n < last.get((place, part), 0):
                 reordered += 1
-            last[part] = n
+            last[place, part] = n
         expected = set().union(*(partition.rows for partition in self.partitions))
         letters = targets.count(target, "weir_dead")
         return {
@@ -94,11 +96,16 @@ class Ledger:
 
 
 def rows_of(target, table):
-    """In the order in which they were stored, where the target has one (PostgreSQL has none)."""
+    """(where it has an order of its own, part, number, item, identity), in the order in which they were stored."""
     if target.kind == "file":
-        return [(row["part"], row["n"], row["item"], row["id"]) for row in target.lines()]
-    order = "ORDER BY rowid" if target.kind == "sqlite" else ""
-    return target.query('SELECT part, n, item, id FROM "%s" %s' % (table, order))
+        return [(0, row["part"], row["n"], row["item"], row["id"]) for row in target.lines()]
+    if target.kind == "topic":
+        return [(place, row["part"], row["n"], row["item"], row["id"]) for place, row in target.lines()]
+    if target.kind == "sqlite":
+        return target.query('SELECT 0, part, n, item, id FROM "%s" ORDER BY rowid' % table)
+    ordered = target.query("SELECT 1 FROM information_schema.columns WHERE table_name = %s AND column_name = 'seq'", table)
+    # Where weir itself made the table, each row counts as a place of its own.
+    return target.query('SELECT %s, part, n, item, id FROM "%s" %s' % (("0", table, "ORDER BY seq") if ordered else ("ctid", table, "")))
 
 
 def faults_of(audit):

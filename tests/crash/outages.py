@@ -7,50 +7,21 @@
 
 Every scenario ends right, or with an error that spells out the choices (`weir positions`) and changes nothing at the target.
 """
-import argparse
 import os
-import random
 import shutil
 import signal
 import sys
 import time
 
-import psycopg2
-
-from route import SINK, Failure, Route, server_for
+from route import SINK, Failure
+from scenarios import Scenarios, contents, expect_choices, once_and_audit
 from support import targets
 from support.waiting import eventually
 
-SCENARIOS = {}
+SCENARIOS = Scenarios()
 
 
-def scenario(*routes):
-    """Registers a function for these routes."""
-    def register(function):
-        SCENARIOS[function.__name__] = (function, routes)
-        return function
-    return register
-
-
-def contents(target):
-    return target.query("SELECT part, n, item, id FROM rows_out ORDER BY 1, 2, 3") if "rows_out" in target.tables() else []
-
-
-def expect_choices(route, before):
-    """A start that must refuse: exit 1, the choices by name, nothing changed. It need not wait until the owner has been silent for long."""
-    result = route.once(None, "--take-over")
-    if result.code != 1 or "weir positions" not in result.err:
-        raise Failure("weir should have refused and named `weir positions`: %r" % result)
-    if contents(route.target) != before:
-        raise Failure("a refused start changed the target")
-
-
-def once_and_audit(route):
-    route.finish(route.once())
-    return route.audit()
-
-
-@scenario("file-postgres", "http-postgres")
+@SCENARIOS.on("file-postgres", "http-postgres")
 def server_stops_at_once(route, dice, times):
     """(d) The database dies without a word, again and again, while rows flow."""
     route.follow = True
@@ -70,7 +41,7 @@ def server_stops_at_once(route, dice, times):
     route.audit()
 
 
-@scenario("file-postgres", "http-postgres")
+@SCENARIOS.on("file-postgres", "http-postgres")
 def server_forgets_commits(route, dice, times):
     """(d) The database comes back without commits that it had acknowledged: the sink must rewind, not trust its memory."""
     route.follow = True
@@ -118,7 +89,7 @@ def freeze_in_copy(route, running, dice):
     raise Failure("the test itself: no open COPY was met")
 
 
-@scenario("file-postgres")
+@SCENARIOS.on("file-postgres")
 def zombie(route, dice, times):
     """(e) An instance freezes with an open COPY, another takes over with a state folder of its own, then the first one thaws."""
     route.follow, route.commit = True, "200ms"
@@ -146,7 +117,7 @@ def zombie(route, dice, times):
     route.audit()
 
 
-@scenario("file-sqlite", "file-postgres")
+@SCENARIOS.on("file-sqlite", "file-postgres")
 def zombie_at_rest(route, dice, times):
     """(e) The same, frozen between two commits: nothing is locked, and only the fence stops the first one when it wakes up with work to do."""
     route.follow = True
@@ -174,7 +145,7 @@ def zombie_at_rest(route, dice, times):
     route.audit()
 
 
-@scenario("http-postgres")
+@SCENARIOS.on("http-postgres")
 def two_speeds(route, dice, times):
     """(f) Two sinks on one journal, one of them stuck: the journal keeps what the slow one lacks, over a death of the whole instance."""
     fast = targets.SqliteTarget(os.path.join(route.folder, "fast.db"))
@@ -212,7 +183,7 @@ def two_speeds(route, dice, times):
         raise Failure("fast sink: %s" % wrong)
 
 
-@scenario("http-sqlite", "http-postgres")
+@SCENARIOS.on("http-sqlite", "http-postgres")
 def journal_lost(route, dice, times):
     """(g) The state folder is gone, the target is not: a decision for a person."""
     route.feed(300)
@@ -225,7 +196,7 @@ def journal_lost(route, dice, times):
     once_and_audit(route)
 
 
-@scenario("http-sqlite", "http-postgres")
+@SCENARIOS.on("http-sqlite", "http-postgres")
 def journal_of_another(route, dice, times):
     """(g) A state folder that belongs to another target comes in place of ours: its positions are other records."""
     route.feed(300)
@@ -239,7 +210,7 @@ def journal_of_another(route, dice, times):
     expect_choices(route, before)
 
 
-@scenario("trim-sqlite")
+@SCENARIOS.on("trim-sqlite")
 def journal_forgets_all(route, dice, times):
     """(f) A journal that was trimmed to nothing goes on counting where it was."""
     for _ in range(3):
@@ -248,7 +219,7 @@ def journal_forgets_all(route, dice, times):
         once_and_audit(route)  # nothing new: what every sink has is forgotten now
 
 
-@scenario("file-sqlite", "file-postgres")
+@SCENARIOS.on("file-sqlite", "file-postgres")
 def start_is_kept(route, dice, times):
     """A start at `latest` is resolved once: what is appended while weir is down, before any row was stored, is not skipped."""
     route.follow, route.start = True, "latest"
@@ -271,7 +242,7 @@ def start_is_kept(route, dice, times):
     route.audit()
 
 
-@scenario("file-sqlite", "file-postgres")
+@SCENARIOS.on("file-sqlite", "file-postgres")
 def state_lost(route, dice, times):
     """(g) For files the positions are at the target alone: nothing is lost with the state folder."""
     route.feed(300)
@@ -282,7 +253,7 @@ def state_lost(route, dice, times):
     route.audit()
 
 
-@scenario("http-sqlite", "http-postgres")
+@SCENARIOS.on("http-sqlite", "http-postgres")
 def state_restored(route, dice, times):
     """(g) The state folder of an hour ago comes back: the target knows positions that this journal has not issued."""
     route.feed(300)
@@ -296,7 +267,7 @@ def state_restored(route, dice, times):
     expect_choices(route, before)
 
 
-@scenario("file-sqlite", "file-postgres", "http-sqlite", "http-postgres")
+@SCENARIOS.on("file-sqlite", "file-postgres", "http-sqlite", "http-postgres")
 def target_emptied(route, dice, times):
     """(g) An empty target is filled again: from the files, or from the journal."""
     route.feed(300)
@@ -305,7 +276,7 @@ def target_emptied(route, dice, times):
     once_and_audit(route)
 
 
-@scenario("file-sqlite", "file-postgres", "http-sqlite", "http-postgres")
+@SCENARIOS.on("file-sqlite", "file-postgres", "http-sqlite", "http-postgres")
 def target_restored(route, dice, times):
     """(g) The target is put back to what it was an hour ago: rows and positions together, so what is missing comes again."""
     route.feed(300)
@@ -328,7 +299,7 @@ def target_restored(route, dice, times):
     once_and_audit(route)
 
 
-@scenario("file-sqlite", "file-postgres")
+@SCENARIOS.on("file-sqlite", "file-postgres")
 def file_truncated(route, dice, times):
     """(h) A file is emptied and grows past the old position with other lines: another history, never a jump into its middle."""
     route.feed(200)
@@ -345,7 +316,7 @@ def file_truncated(route, dice, times):
     expect_choices(route, before)
 
 
-@scenario("file-sqlite")
+@SCENARIOS.on("file-sqlite")
 def file_truncated_while_running(route, dice, times):
     """(h) The same under an instance that follows the file."""
     route.follow = True
@@ -366,42 +337,5 @@ def file_truncated_while_running(route, dice, times):
         running.close()
 
 
-def main(arguments):
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", action="append", choices=sorted(SCENARIOS))
-    parser.add_argument("--route", action="append")
-    parser.add_argument("--times", type=int, default=10, help="how often the server dies in server_stops_at_once")
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--list", action="store_true")
-    options = parser.parse_args(arguments)
-    if options.list:
-        for name, (function, routes) in SCENARIOS.items():
-            print("%-30s %-50s %s" % (name, " ".join(routes), function.__doc__.splitlines()[0]))
-        return 0
-    chosen = [(name, route) for name in options.only or SCENARIOS for route in SCENARIOS[name][1] if route in (options.route or [route])]
-    server = server_for([route for _, route in chosen])
-    passed = failed = 0
-    try:
-        for name, route_name in chosen:
-            route = Route(route_name, options.seed, server)
-            started = time.monotonic()
-            try:
-                SCENARIOS[name][0](route, random.Random(options.seed), options.times)
-                passed += 1
-                print("ok     %s %s (%.1f s)" % (name, route_name, time.monotonic() - started), flush=True)
-                route.close()
-            except (Failure, TimeoutError, psycopg2.Error) as failure:
-                failed += 1
-                print("FAILED %s %s: %s" % (name, route_name, failure), flush=True)
-                route.close(keep=True)
-                if server and server.process is None:
-                    server.start()
-    finally:
-        if server:
-            server.close()
-    print("%d passed, %d failed, 0 skipped" % (passed, failed))
-    return 1 if failed else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(SCENARIOS.main(__doc__, sys.argv[1:]))

@@ -14,7 +14,7 @@ import os
 import re
 import sys
 
-from route import ROUTES, SINK, SOURCE, STAGE, Failure, Route, account_of, server_for
+from route import ROUTES, SINK, SOURCE, STAGE, Failure, Route, Servers, account_of
 from support import instance
 
 WORKERS = ["producer/" + SOURCE, "transformer/" + STAGE, "sinker/" + SINK, "supervisor"]
@@ -48,6 +48,14 @@ def workers_for(point_file):
     if point_file.startswith("workers/sinks/"):
         return WORKERS[2:3]
     return WORKERS[:3]
+
+
+def belongs(point, point_file, route_name, narrow):
+    """Whether a point can be passed on a route and is worth it there."""
+    if (point in TRIM_POINTS) != (route_name == "trim-sqlite"):
+        return False
+    of_topics = "kafka" in point_file or "topic" in point_file
+    return of_topics <= ("topic" in route_name) and (of_topics or not (narrow and "topic" in route_name))
 
 
 def order_for(point, times, worker):
@@ -84,6 +92,7 @@ def main(arguments):
     parser.add_argument("--route", action="append", choices=ROUTES)
     parser.add_argument("--times", default="1,2,7", help="at which passing, a list (default %(default)s)")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--narrow", action="store_true", help="on routes with topics only the points that no other route has")
     parser.add_argument("--list", action="store_true")
     options = parser.parse_args(arguments)
     points = crash_points()
@@ -94,16 +103,16 @@ def main(arguments):
     program = os.environ.get("WEIR") or os.path.join(instance.ROOT, "build", "crash", "weir")
     routes = options.route or ROUTES
     chosen = sorted(options.point or points)
-    server = server_for(routes)
+    servers = Servers()
     hits = {point: 0 for point in chosen}
     failures = 0
     try:
         for name in routes:
             def fresh():
-                return Route(name, options.seed, server, rows=100, commit="5ms", program=program)
+                return Route(name, options.seed, servers, rows=100, commit="5ms", program=program)
             route = fresh()
             for point in chosen:
-                if (point in TRIM_POINTS) != (name == "trim-sqlite"):
+                if not belongs(point, points[point], name, options.narrow):
                     continue
                 for worker in workers_for(points[point]):
                     for times in map(int, options.times.split(",")):
@@ -120,8 +129,7 @@ def main(arguments):
                             break
             route.close()
     finally:
-        if server:
-            server.close()
+        servers.close()
     missed = [point for point, count in hits.items() if count == 0]
     print(json.dumps({"points": len(chosen), "deaths": sum(hits.values()), "failures": failures, "never_reached": missed}))
     return 1 if failures or missed else 0

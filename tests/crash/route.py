@@ -1,8 +1,9 @@
-"""A route under test: inputs in a folder, a pipeline file, a target; and weir run over it.
+"""A route under test: inputs in a folder, behind an address or in a topic, a pipeline file, a target; and weir run over it.
 
 Routes: file-sqlite, file-postgres (two NDJSON files, append, no key), file-file (into NDJSON), http-sqlite, http-postgres (numbered
 records behind an address, through the journal, `emit: changed`), trim-sqlite (the address shows each record once, `emit: all`, and the
-journal forgets what every sink has).
+journal forgets what every sink has). With a real Kafka broker: topic-sqlite, topic-postgres, topic-topic, http-topic, file-topic; a topic
+has a partition for each of the ledger's, and between its records lie those of aborted transactions.
 """
 import json
 import os
@@ -12,30 +13,30 @@ import tempfile
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from support import instance, postgres, targets, web  # noqa: E402
+from support import instance, kafka_server, postgres, targets, web  # noqa: E402
 from support.waiting import NEVER, eventually  # noqa: E402
 
 from ledger import Ledger, faults_of  # noqa: E402
 
-ROUTES = ["file-sqlite", "file-postgres", "file-file", "http-sqlite", "http-postgres", "trim-sqlite"]
+ROUTES = ["file-sqlite", "file-postgres", "file-file", "http-sqlite", "http-postgres", "trim-sqlite",
+          "topic-sqlite", "topic-postgres", "topic-topic", "http-topic", "file-topic"]
 SOURCE, STAGE, SINK = "lines", "cleaned", "rows"
 WINDOW = 5000  # records that an address shows to an instance that lives on: the newest
 
 PIPELINE = """\
-pipeline: crash
-sources:
-  lines:
-%(source)s
+pipeline: %(pipeline)s
+%(nodes)s
 transforms:
   cleaned:
     sql: >
       SELECT l.part, l.n, i.value AS item, uuid() AS id, l.text FROM lines l, each(l.items) i WHERE l.keep
     columns: {part: text not null, n: bigint not null, item: bigint not null, id: text not null, text: text}
     checks: {not_negative: item >= 0}
-sinks:
 %(sinks)s
 """
 FILE_SOURCE = """\
+sources:
+  lines:
     type: file
     path: "%(folder)s/in/*.ndjson"
     lanes: %(lanes)d
@@ -44,6 +45,8 @@ FILE_SOURCE = """\
     start: %(start)s
 """
 HTTP_SOURCE = """\
+sources:
+  lines:
     type: http
     url: "%(address)s"
     records: records
@@ -52,6 +55,16 @@ HTTP_SOURCE = """\
     keep: %(keep)s
     every: 100ms
 """
+TOPIC_SOURCE = """\
+  lines: {topic: %(topic)s, lanes: %(lanes)d, start: %(start)s, assign: %(assign)s}
+"""
+TOPIC_SINK = """\
+  rows: {from: cleaned, topic: %(topic)s, key: part, rows: %(rows)d, commit_every: %(commit)s, transaction_timeout: %(timeout)s}
+"""
+KAFKA = """\
+kafka: {brokers: "%(brokers)s"}
+topics:
+%(topics)s"""
 FILE_SINK_TEXT = """\
   %(name)s: {from: cleaned, type: file, path: "%(path)s"}
 """
@@ -64,23 +77,85 @@ class Failure(Exception):
     """A rule was broken: something lost, doubled, miscounted, or an end that should not be."""
 
 
+class Servers:
+    """What the routes stand on, each started when a route first asks for it: PostgreSQL; Kafka, and a proxy before it."""
+
+    def __init__(self, version="4.1", settings=None):
+        self.version, self.settings = version, settings or {}
+        self.made_postgres = self.made_kafka = None
+        self.proxy = None
+
+    @property
+    def postgres(self):
+        self.made_postgres = self.made_postgres or postgres.Postgres()
+        return self.made_postgres
+
+    @property
+    def kafka(self):
+        if self.made_kafka is None:
+            from support import kafka, tcp_proxy  # here, because confluent-kafka is needed by these routes alone
+            proxy = tcp_proxy.Proxy()
+            port = kafka_server.free_ports(1)[0]
+            self.made_kafka = kafka.Kafka(self.version, listeners={"PROXY": ("127.0.0.1", port, "127.0.0.1", proxy.port)}, settings=self.settings)
+            proxy.to, self.proxy = ("127.0.0.1", port), proxy
+        return self.made_kafka
+
+    def close(self):
+        for one in (self.made_postgres, self.made_kafka, self.proxy):
+            if one:
+                one.close()
+
+    def heal(self):
+        """After a scenario that failed: what it left dead or disturbed is put right for the next one."""
+        if self.made_postgres and self.made_postgres.process is None:
+            self.made_postgres.start()
+        if self.made_kafka and self.made_kafka.process is None:
+            self.made_kafka.start()
+        if self.proxy:
+            self.proxy.forget()
+            self.proxy.stall_all(False)
+            self.proxy.refuse(False)
+
+
 class Route:
-    def __init__(self, name, seed, server=None, lanes=1, rows=1000, commit="20ms", program=None):
+    begun = 0
+
+    def __init__(self, name, seed, servers, lanes=1, rows=1000, commit="20ms", program=None, parts=("a", "b")):
         self.name, self.seed = name, seed
         self.source_kind, self.target_kind = name.split("-")
+        self.parts = parts
         self.folder = tempfile.mkdtemp(prefix="weir-crash-")
         self.lanes, self.sink_rows, self.commit = lanes, rows, commit
         self.program = program or instance.weir_program()
-        self.server, self.site = server, None
-        if self.source_kind != "file":
+        self.servers, self.site = servers, None
+        self.assign, self.transaction_timeout, self.through_proxy = "static", "15s", False
+        if self.over_http:
             self.site = web.Site(etag=self.source_kind == "http")
             self.site.pages["/records"] = lambda path: self.page()
         os.mkdir(os.path.join(self.folder, "in"))
         self.begin()
 
+    @property
+    def over_http(self):
+        return self.source_kind in ("http", "trim")
+
+    @property
+    def server(self):
+        return self.servers.postgres
+
+    @property
+    def kafka(self):
+        return self.servers.kafka
+
     def begin(self):
-        """New inputs, a new target, no state."""
-        self.ledger = Ledger(self.seed)
+        """New inputs, a new target, no state. A name of its own, because positions of a topic outlive it in the cluster."""
+        Route.begun += 1
+        self.pipeline = "crash%d" % Route.begun
+        self.ledger = Ledger(self.seed, self.parts)
+        self.topic = self.aborter = self.writer = None
+        if self.source_kind == "topic":
+            self.topic = self.kafka.create_topic(partitions=len(self.parts))
+            self.writer = self.kafka.producer(enable_idempotence=True)
         self.records, self.follow, self.sinks, self.shown = [], False, None, 0
         self.start = "earliest"
         self.emit, self.keep = ("all", "0s") if self.source_kind == "trim" else ("changed", "24h")
@@ -95,7 +170,13 @@ class Route:
             return targets.SqliteTarget(os.path.join(self.folder, "target%d.db" % number))
         if self.target_kind == "file":
             return targets.FileTarget(os.path.join(self.folder, "target%d.ndjson" % number), self.state)
-        return targets.PostgresTarget(self.server, "crash%d" % number)
+        if self.target_kind == "topic":
+            return targets.TopicTarget(self.kafka, self.kafka.create_topic(partitions=3), self.kafka.create_topic())
+        made = targets.PostgresTarget(self.server, "crash%d" % number)
+        if self.source_kind == "topic":
+            made.query("CREATE TABLE rows_out (part text NOT NULL, n bigint NOT NULL, item bigint NOT NULL, id text NOT NULL, text text, "
+                       "seq bigserial)")
+        return made
 
     @property
     def state(self):
@@ -109,6 +190,9 @@ class Route:
         texts = {}
         for part, line in self.ledger.lines(how_many):
             texts.setdefault(part, []).append(line)
+        if self.source_kind == "topic":
+            self.feed_topic(texts)
+            return
         for part, lines in texts.items():
             if self.source_kind == "file":
                 data = "".join(lines).encode()
@@ -117,6 +201,23 @@ class Route:
                     file.write(data[len(data) // 2 :])
             else:
                 self.records += [self.record(line) for line in lines]
+
+    def feed_topic(self, texts):
+        """Half of the records, then a transaction that is aborted, then the other half: a gap, and records that nobody may see."""
+        for half in (0, 1):
+            self.kafka.produce(self.topic, [{"value": line.rstrip("\n"), "partition": self.parts.index(part)} for part, lines in texts.items()
+                                            for line in lines[half * len(lines) // 2 : (half + 1) * len(lines) // 2]], producer=self.writer)
+            if half == 0:
+                self.feed_aborted(texts)
+
+    def feed_aborted(self, parts):
+        if self.aborter is None:
+            self.aborter = self.kafka.producer(transactional_id="aborter-" + self.topic)
+            self.aborter.init_transactions(NEVER)
+        self.aborter.begin_transaction()
+        junk = '{"part": "%s", "n": 0, "keep": true, "items": [888888888], "text": "aborted"}'
+        self.kafka.produce(self.topic, [{"value": junk % part, "partition": self.parts.index(part)} for part in parts], producer=self.aborter)
+        self.aborter.abort_transaction(NEVER)
 
     def record(self, line):
         """What the address shows for an input. A broken line cannot stand in a JSON document: there it is a record without its fields."""
@@ -141,14 +242,26 @@ class Route:
             if not running.alive:
                 raise Failure("weir ended: %r" % running.result())
             return targets.count(self.target, "rows_out") >= self.ledger.rows - WINDOW // 4
-        if self.source_kind != "file":
+        if self.over_http:
             eventually("the address was read", look)
 
     def write_pipeline(self):
-        source = FILE_SOURCE if self.source_kind == "file" else HTTP_SOURCE
-        values = {"emit": self.emit, "keep": self.keep, "folder": self.folder, "start": self.start, "lanes": self.lanes, "follow": "true" if self.follow else "false",
-                  "address": self.site.url("/records") if self.site else ""}
-        text = PIPELINE % {"source": source % values, "sinks": self.sink_text()}
+        values = {"emit": self.emit, "keep": self.keep, "folder": self.folder, "start": self.start, "lanes": self.lanes,
+                  "follow": "true" if self.follow else "false", "address": self.site.url("/records") if self.site else "",
+                  "assign": self.assign, "topic": self.topic}
+        nodes, topics = "", ""
+        if self.source_kind == "topic":
+            topics += TOPIC_SOURCE % values
+        else:
+            nodes = (FILE_SOURCE if self.source_kind == "file" else HTTP_SOURCE) % values
+        if self.target_kind == "topic":
+            topics += TOPIC_SINK % {"topic": self.target.topic, "rows": self.sink_rows, "commit": self.commit, "timeout": self.transaction_timeout}
+            sinks = "dead_letters: {topic: %s}\n" % self.target.letters_topic
+        else:
+            sinks = "sinks:\n" + self.sink_text()
+        if topics:
+            nodes += KAFKA % {"brokers": self.servers.proxy.address if self.through_proxy else self.kafka.servers, "topics": topics}
+        text = PIPELINE % {"pipeline": self.pipeline, "nodes": nodes, "sinks": sinks}
         path = os.path.join(self.folder, "pipeline.yaml")
         with open(path, "w") as file:
             file.write(text)
@@ -172,7 +285,7 @@ class Route:
 
     def dead_expected(self):
         """Over HTTP no input is unreadable: those are filtered there."""
-        return self.ledger.dead if self.source_kind == "file" else self.ledger.total("bad_rows")
+        return self.ledger.total("bad_rows") if self.over_http else self.ledger.dead
 
     def arrived(self, target=None):
         one = target or self.target
@@ -187,7 +300,7 @@ class Route:
 
     def audit(self, target=None, table="rows_out"):
         found = self.ledger.audit(target or self.target, table)
-        if self.source_kind != "file":
+        if self.over_http:
             found["dead_lost"] = max(0, self.dead_expected() - found["dead"])
             found["dead_doubled"] = max(0, found["dead"] - self.dead_expected())
         wrong = faults_of(found)
@@ -197,7 +310,7 @@ class Route:
 
     def check_account(self, account):
         """The account of weir against the ledger, node by node; only for one whole life of the instance."""
-        if self.source_kind != "file":
+        if self.over_http:
             return
         nodes = {node["name"]: node for node in account["nodes"]}
         for name, numbers in self.ledger.expected_account().items():
@@ -226,8 +339,3 @@ class Route:
 
 def account_of(result):
     return json.loads(result.out.strip().splitlines()[-1])
-
-
-def server_for(names):
-    """One PostgreSQL when one of the routes needs it."""
-    return postgres.Postgres() if any(name.endswith("postgres") for name in names) else None

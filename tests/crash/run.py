@@ -16,7 +16,7 @@ import signal
 import sys
 import time
 
-from route import ROUTES, WINDOW, Failure, Route, account_of, server_for
+from route import ROUTES, WINDOW, Failure, Route, Servers, account_of
 from support.waiting import NEVER, eventually
 
 ROLES = ["producer", "transformer", "sinker"]
@@ -60,7 +60,7 @@ def run_workers_paced(route, options, dice, kills):
     route.begin()
     route.follow = True
     portion = max(1, options.rows // (kills + 1))
-    if route.source_kind != "file":
+    if route.over_http:
         portion = min(portion, WINDOW // 2)
     hits, fed, running = 0, 0, route.run()
     try:
@@ -74,7 +74,7 @@ def run_workers_paced(route, options, dice, kills):
             if not running.alive:
                 raise Failure("weir ended: %r" % running.result())
         route.wait_for_all(running)
-        if route.source_kind == "file":
+        if not route.over_http:
             eventually("the account agrees at rest", lambda: at_rest(route))
             route.check_account(route.ask("status", "pipeline.yaml", "--json").json)
         route.finish(running.stop())
@@ -124,13 +124,16 @@ def main(arguments):
     parser.add_argument("--rows", type=int, default=50000, help="inputs of one run")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--lanes", type=int, default=1)
+    parser.add_argument("--kafka", choices=["4.1", "3.9"], default="4.1", help="version of the broker, for routes with topics")
+    parser.add_argument("--assign", choices=["static", "group"], default="static", help="who reads which partition of a topic")
     parser.add_argument("--paced", action="store_true")
     parser.add_argument("--longest", type=float, default=0.06, help="longest pause between two kills, seconds")
     parser.add_argument("--runs", type=int, default=1000, help="most runs, whatever was hit")
     options = parser.parse_args(arguments)
     dice = random.Random(options.seed)
-    server = server_for([options.route])
-    route = Route(options.route, options.seed, server, options.lanes)
+    servers = Servers(options.kafka)
+    route = Route(options.route, options.seed, servers, options.lanes)
+    route.assign = options.assign
     hits = number = 0
     kept = False
     try:
@@ -153,8 +156,7 @@ def main(arguments):
         return 1
     finally:
         route.close(keep=kept)
-        if server:
-            server.close()
+        servers.close()
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The targets as an independent client sees them: sqlite3 of Python and psycopg2, never weir's own code."""
+"""The targets as an independent client sees them: sqlite3 of Python, psycopg2 and confluent-kafka, never weir's own code."""
 import datetime
 import json
 import os
@@ -94,8 +94,29 @@ class FileTarget:
         os.unlink(self.path)
 
 
+class TopicTarget:
+    """Two topics: the rows, and their dead letters. What was read stays true (only committed records are read), so the next look goes on
+    behind it; `lines` begins anew, for an audit."""
+    kind = "topic"
+
+    def __init__(self, kafka, topic, letters_topic):
+        self.kafka, self.topic, self.letters_topic = kafka, topic, letters_topic
+        self.counters = {}
+
+    def lines(self):
+        """(partition of the topic, row) in the order of each partition."""
+        return [(record.partition, json.loads(record.value)) for record in self.kafka.read(self.topic)]
+
+    def count(self, topic):
+        if topic not in self.counters:
+            self.counters[topic] = self.kafka.counter(topic)
+        return self.counters[topic].count()
+
+
 def count(target, table):
     """Rows of a table; 0 where it does not exist yet."""
+    if target.kind == "topic":
+        return target.count(target.letters_topic if table == "weir_dead" else target.topic)
     if target.kind == "file":
         return target.letters() if table == "weir_dead" else len(target.lines())
     try:
