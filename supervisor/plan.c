@@ -80,8 +80,10 @@ const char *plan_topic_use(const struct plan_node *node) {
 }
 
 bool plan_chain_feeds(const struct plan *plan, const struct plan_chain *chain, const struct plan_chain *reader) {
+  const struct plan_node *source = &plan->nodes[reader->source];
   for (size_t w = 1; w < chain->worker_count; w++)
-    if (plan->nodes[chain->workers[w].node].at_brokers && plan_topic_same(plan, chain->workers[w].node, reader->source)) return true;
+    if (source->copies ? chain->workers[w].node == source->from[0] : plan_topic_same(plan, chain->workers[w].node, reader->source))
+      return true;
   return false;
 }
 
@@ -161,6 +163,7 @@ bool plan_draft(struct draft *d, const struct plan_options *options, struct plan
     if (!report->failed) plan_files(d);
     d->checked = !report->failed;
     if (d->checked && options->connect) plan_ask(d, true);
+    if (d->checked) plan_letters(d);
   }
   plan_report_sort(report);
   return !report->failed;

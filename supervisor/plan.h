@@ -21,6 +21,7 @@ struct plan_node {
   unsigned *from;
   size_t from_count; // indexes of the nodes it reads (a transform: those that its SQL names)
   int line, column;  // where it stands in the file
+  bool copies;       // made by the plan: it copies dead letters into a topic, and counts for nobody
   char *form;        // a transform: how it runs ("batch", "one by one: ...")
 };
 

@@ -46,6 +46,9 @@ void plan_topic_begin(struct draft *d, size_t index);
 void plan_topics_read(struct draft *d);
 // The columns that a reader of the topic gets, from those of the nodes that write it.
 void plan_topic_columns(struct draft *d, size_t index, const struct draft_node *written);
+bool plan_topic_name(const char *name); // whether Kafka takes it
+// The chains that copy dead letters into dead_letters.topic (plan_letters.c); the last step.
+void plan_letters(struct draft *d);
 // Whether what `writer` writes is what `reader` reads: one node, or two of one name at the brokers.
 bool plan_topic_same(const struct plan *plan, size_t writer, size_t reader);
 void plan_ask(struct draft *d, bool connect);

@@ -16,6 +16,8 @@
 
 enum { TOPIC_NAME_MOST = 249, METADATA_ROOM = 128 };
 
+#define NAME_RULE "a topic's name has letters, digits, `.`, `_` and `-`, at most 249 of them"
+
 static const char positions_topic[] = "weir_positions";
 static const char *const metadata_names[] = {"_key", "_topic", "_partition", "_offset", "_timestamp", "_headers"};
 enum { METADATA_NAMES = sizeof metadata_names / sizeof *metadata_names };
@@ -47,7 +49,7 @@ static bool is_given(const struct draft *d, size_t index, const char *setting) {
 // ---- names
 
 // What Kafka takes as a topic's name.
-static bool is_topic_name(const char *name) {
+bool plan_topic_name(const char *name) {
   size_t length = strlen(name);
   if (length == 0 || length > TOPIC_NAME_MOST || strcmp(name, ".") == 0 || strcmp(name, "..") == 0) return false;
   for (const char *p = name; *p; p++)
@@ -69,6 +71,7 @@ static bool is_pattern(const char *name) {
 
 static bool reads_topic(const struct plan_node *reader, const char *name) {
   char *wanted = job_text(plan_settings(reader), "topic", "");
+  // The reader's own check says more about a pattern that is none.
   bool same = is_pattern(wanted) ? pattern_fits(wanted, name) : strcmp(wanted, name) == 0;
   free(wanted);
   return same;
@@ -86,15 +89,10 @@ bool plan_topic_same(const struct plan *plan, size_t writer, size_t reader) {
 
 static void check_topic_name(struct draft *d, size_t index, bool written) {
   char *name = job_text(plan_settings(&d->plan->nodes[index]), "topic", "");
-  regex_t compiled;
   if (is_pattern(name) && written)
     say_at(d, index, CHECK_ERROR, "topic", NULL, "a pattern can be read, not written");
-  else if (is_pattern(name) && regcomp(&compiled, name, REG_EXTENDED | REG_NOSUB) != 0)
-    say_at(d, index, CHECK_ERROR, "topic", NULL, "the pattern is no regular expression");
-  else if (is_pattern(name))
-    regfree(&compiled);
-  else if (!is_topic_name(name))
-    say_at(d, index, CHECK_ERROR, "topic", NULL, "a topic's name has letters, digits, `.`, `_` and `-`, at most 249 of them");
+  else if (!is_pattern(name) && !plan_topic_name(name))
+    say_at(d, index, CHECK_ERROR, "topic", NULL, NAME_RULE);
   else if (strcmp(name, positions_topic) == 0 && written)
     say_at(d, index, CHECK_ERROR, "topic", NULL, "weir_positions holds weir's own positions: another name is needed");
   free(name);
@@ -235,8 +233,18 @@ static void check_dead_topic(struct draft *d, size_t index) {
   free(dead);
 }
 
+static void check_dead_name(struct draft *d) {
+  const struct config_entry *group = config_find(&d->root, "dead_letters");
+  const struct config_entry *entry = group ? config_find(&group->value, "topic") : NULL;
+  char *dead = job_text(top_get(d, "dead_letters"), "topic", "");
+  if (entry && *dead && plan_has_brokers(d) && !plan_topic_name(dead))
+    plan_report_add(d->report, CHECK_ERROR, entry->value.line, entry->value.column, NULL, "dead_letters: " NAME_RULE);
+  free(dead);
+}
+
 void plan_topics_read(struct draft *d) {
   struct plan *p = d->plan;
+  check_dead_name(d);
   for (size_t t = 0; t < p->node_count; t++) {
     struct plan_node *node = &p->nodes[t];
     bool is_read = false;

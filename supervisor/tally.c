@@ -39,8 +39,8 @@ void tally_ends(const struct plan *plan, const struct tally *tallies, uint64_t *
   for (size_t n = 0; n < tally_count(plan); n++) {
     const struct plan_node *node = tallies[n].node;
     if (tallies[n].workers == 0) continue;
-    *dead += tallies[n].counters[COUNT_DEAD_ROWS];
-    bool between = node->kind && node->reader;
+    if (!node->copies) *dead += tallies[n].counters[COUNT_DEAD_ROWS];
+    bool between = (node->kind && node->reader) || node->copies;
     if (tallies[n].kind->role == WORKER_PRODUCER && !between) *in += tallies[n].counters[COUNT_IN];
     if (tallies[n].kind->role == WORKER_SINKER && !between) *stored += tallies[n].counters[COUNT_OUT];
   }

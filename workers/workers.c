@@ -14,6 +14,7 @@
 #include "workers/sources/file_source.h"
 #include "workers/sources/generate_source.h"
 #include "workers/sources/http_source.h"
+#include "workers/sources/letters_source.h"
 #include "workers/sources/retry_source.h"
 #include "workers/sources/topic_source.h"
 #include "workers/sql/sql_stage.h"
@@ -22,6 +23,7 @@ const struct worker_kind worker_kinds[] = {
     {.name = "file", .role = WORKER_PRODUCER, .run = file_source_run, .check = file_source_check},
     {.name = "generate", .role = WORKER_PRODUCER, .run = generate_source_run, .check = generate_source_check},
     {.name = "http", .role = WORKER_PRODUCER, .run = http_source_run, .check = http_source_check},
+    {.name = "letters", .role = WORKER_PRODUCER, .run = letters_source_run},
     {.name = "retry", .role = WORKER_PRODUCER, .run = retry_source_run},
     {.name = "topic", .role = WORKER_PRODUCER, .run = topic_source_run, .check = topic_source_check},
     {.name = "sql", .role = WORKER_TRANSFORMER, .run = sql_stage_run, .check = sql_stage_check},

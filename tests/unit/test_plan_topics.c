@@ -92,6 +92,40 @@ static void test_workers_are_told(void **state) {
   done(&m);
 }
 
+static void test_dead_letters_are_copied(void **state) {
+  (void)state;
+  struct made m = make_good("dead_letters: {topic: gone}\n" KAFKA SOURCE
+                            "topics:\n  raw: {from: lines}\nsinks:\n" TOPIC_TABLE("one", "raw", "mode: append") SINK("two", "lines"));
+  const struct plan *p = m.plan;
+  assert_int_equal(p->chain_count, 4);
+  for (size_t i = 0; i < 2; i++) {
+    const char *name = i ? "letters:two" : "letters:one";
+    const struct plan_chain *copies = chain_of(p, name);
+    assert_int_equal(copies->worker_count, 2);
+    assert_int_equal(copies->workers[1].node, node_index(p, "dead_letters:gone"));
+    assert_string_equal(copies->workers[1].edge, name);
+    assert_string_equal(copies->workers[0].kind->name, "letters");
+    assert_true(copies->fed);
+    // They end behind the chains of their own sink.
+    assert_int_equal(plan_chain_feeds(p, chain_of(p, "raw"), copies), i == 0);
+    assert_int_equal(plan_chain_feeds(p, chain_of(p, "lines"), copies), i == 1);
+  }
+  struct job_value topic = settings_of(p, "dead_letters:gone"), source = settings_of(p, "letters:one");
+  assert_text(topic, "topic", "gone");
+  assert_text(topic, "format", "bytes");
+  assert_text(topic, "delivery", "exactly_once");
+  assert_text(job_get(topic, "headers"), "weir.reason", "reason");
+  assert_text(job_get(topic, "kafka"), "brokers", "127.0.0.1:1");
+  assert_text(source, "sink", "one");
+  assert_text(job_get(source, "settings"), "url", "sqlite:x.db");
+  done(&m);
+  // Without brokers there is nothing to copy to.
+  m = make_good("dead_letters: {topic: gone}\n" SOURCE "sinks:\n" SINK("two", "lines"));
+  assert_int_equal(m.plan->chain_count, 1);
+  done(&m);
+  assert_broken("dead_letters: {topic: 'a b'}\n" KAFKA SOURCE "sinks:\n" SINK("two", "lines"), 1, 24, "a topic's name has letters");
+}
+
 static void test_columns_go_through_topics(void **state) {
   (void)state;
   struct made m = make_good(through);
@@ -166,7 +200,7 @@ static void test_broken(void **state) {
   } cases[] = {
       {"{from: lines, topic: a/b}", 20, "a topic's name has letters"},
       {"{from: lines, topic: ^a}", 20, "can be read, not written"},
-      {"{topic: '^('}", 7, "no regular expression"},
+      {"{topic: '^('}", 15, "no extended regular expression"},
       {"{from: lines, topic: weir_positions}", 20, "weir's own positions"},
       {"{from: lines, key: a, key_sql: b}", 28, "exclude each other"},
       {"{from: lines, metadata: [_kee]}", 20, "metadata is of _key"},
@@ -227,6 +261,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_chains_end_and_begin_at_topics),
       cmocka_unit_test(test_workers_are_told),
+      cmocka_unit_test(test_dead_letters_are_copied),
       cmocka_unit_test(test_columns_go_through_topics),
       cmocka_unit_test(test_what_flows),
       cmocka_unit_test(test_one_name_at_the_brokers),

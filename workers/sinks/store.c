@@ -228,7 +228,7 @@ static int hex_digit(char c) {
   return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
 }
 
-static void unhex(const char *text, struct buffer *out) {
+void store_unhex(const char *text, struct buffer *out) {
   buffer_clear(out);
   for (; text && hex_digit(text[0]) >= 0 && hex_digit(text[1]) >= 0; text += 2)
     buffer_byte(out, (uint8_t)(hex_digit(text[0]) << 4 | hex_digit(text[1])));
@@ -240,7 +240,7 @@ static bool truth(const char *text) {
 
 static bool tell_letter(void *context, const char *const *c) {
   struct telling_letters *t = context;
-  unhex(c[15], &t->data);
+  store_unhex(c[15], &t->data);
   struct store_letter l = {.id = c[0],
                            .node = c[1],
                            .sink = c[2],

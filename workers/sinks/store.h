@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "proto/buffer.h"
 #include "workers/common/stores.h"
 
 // Which of weir's tables a statement is about: they may lie in different files.
@@ -33,6 +34,9 @@ struct store {
   char *pipeline, *sink;
   char *tables[2]; // quoted names by enum store_table
 };
+
+// Bytes out of hexadecimal digits; what stands in `out` goes.
+void store_unhex(const char *text, struct buffer *out);
 
 struct store *store_sqlite_open(const struct store_place *place, const char *positions, const char *letters, struct error *e);
 struct store *store_postgres_open(const struct store_place *place, struct error *e);

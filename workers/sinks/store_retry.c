@@ -137,18 +137,6 @@ bool store_retry_look(struct store *s, const char *node, struct store_retry *str
   return good;
 }
 
-static int hex_digit(char c) {
-  if (c >= '0' && c <= '9') return c - '0';
-  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-  return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
-static void unhex(const char *text, struct buffer *out) {
-  buffer_clear(out);
-  for (; text && hex_digit(text[0]) >= 0 && hex_digit(text[1]) >= 0; text += 2)
-    buffer_byte(out, (uint8_t)(hex_digit(text[0]) << 4 | hex_digit(text[1])));
-}
-
 struct telling {
   store_retried_told *tell;
   void *context;
@@ -157,7 +145,7 @@ struct telling {
 
 static bool tell_retried(void *context, const char *const *c) {
   struct telling *t = context;
-  unhex(c[6], &t->data);
+  store_unhex(c[6], &t->data);
   struct store_retried letter = {.number = c[0] ? strtoull(c[0], NULL, 10) : 0,
                                  .again = c[1] ? strtoll(c[1], NULL, 10) : -1,
                                  .first = c[2],

@@ -23,8 +23,6 @@ static void topic_check(struct check *c, const char *topic) {
     check_find(c, CHECK_ERROR, "topic", -1, NULL, "\"%s\" is no extended regular expression", topic);
   else
     regfree(&pattern);
-  if (job_has(job_get(c->settings, "from")))
-    check_find(c, CHECK_ERROR, "topic", -1, NULL, "a topic that is written has one name, not a pattern");
 }
 
 struct found {

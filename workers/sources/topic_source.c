@@ -32,7 +32,7 @@ static bool settings_load(struct topic_source *t, struct error *e) {
   t->topic = job_text(settings, "topic", t->w->node);
   t->start = job_text(settings, "start", "earliest");
   t->many = t->topic[0] == '^';
-  t->written = job_has(job_get(settings, "from"));
+  t->written = job_bool(job_root(&t->w->job), "fed", job_has(job_get(settings, "from")));
   t->backoff.most_ms = BACKOFF_MOST_MS;
   char *brokers = job_text(job_get(settings, "kafka"), "brokers", "");
   t->shown = memory_print("waiting for topic %s at %s", t->topic, brokers);
