@@ -1,6 +1,7 @@
 // The body of a RECORD_DEAD: why an input or a row did not go on, and its original bytes.
 // Map: node text, reason text, code text, data bytes (at most LIMIT_DEAD_DATA), cut bool (true when data was longer), format text
-// ("msgpack": data is the node's input record; "raw": bytes as the source read them), detail map (constraint, column, line, ... texts).
+// ("msgpack": data is the node's input record; "tombstone": the same, of a record that deletes; "raw": bytes as the source read them),
+// detail map (constraint, column, line, ... texts).
 #pragma once
 #include "proto/msgpack.h"
 #include <stdbool.h>

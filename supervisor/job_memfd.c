@@ -14,7 +14,7 @@
 #include "supervisor/lane.h"
 
 enum { RETRY_STOP_ABOVE = 2 }; // shares end at 1
-enum { JOB_KEYS = 28, JOB_SPARE = 4096, NUMBER_ROOM = 9 };
+enum { JOB_KEYS = 31, JOB_SPARE = 4096, NUMBER_ROOM = 9 };
 
 static void text_put(struct msgpack_writer *w, const char *key, const char *value) {
   msgpack_write_cstring(w, key);
@@ -35,6 +35,32 @@ static void nodes_put(struct msgpack_writer *w, const struct plan *plan) {
   msgpack_write_cstring(w, "nodes");
   msgpack_write_array(w, (uint32_t)plan->node_count);
   for (size_t i = 0; i < plan->node_count; i++) msgpack_write_cstring(w, plan->nodes[i].name);
+}
+
+static void command_line_put(struct msgpack_writer *w, const struct run_options *o) {
+  text_put(w, "file", o->file);
+  msgpack_write_cstring(w, "state_option");
+  if (o->state)
+    msgpack_write_cstring(w, o->state);
+  else
+    msgpack_write_nil(w);
+}
+
+// A sink that several ways lead to counts at the first of its seats.
+static bool is_sink_seat(const struct lane *lane, size_t index) {
+  if (!seat_is_sink(&lane->seats[index])) return false;
+  for (size_t s = 0; s < index; s++)
+    if (lane->seats[s].node == lane->seats[index].node && seat_is_sink(&lane->seats[s])) return false;
+  return true;
+}
+
+static void sinks_put(struct msgpack_writer *w, const struct lane *lane) {
+  uint32_t count = 0;
+  for (size_t s = 0; s < lane->seat_count; s++) count += is_sink_seat(lane, s);
+  msgpack_write_cstring(w, "sinks");
+  msgpack_write_array(w, count);
+  for (size_t s = 0; s < lane->seat_count; s++)
+    if (is_sink_seat(lane, s)) msgpack_write_cstring(w, lane->seats[s].node->name);
 }
 
 static void dead_nodes_put(struct msgpack_writer *w, const struct plan_worker *worker) {
@@ -152,9 +178,11 @@ static void job_put(struct msgpack_writer *w, struct job_fds *fds, const struct 
   msgpack_write_double(w, lane->chain->retry ? RETRY_STOP_ABOVE : i->plan->stop_above);
   uint_put(w, "dead_store_bytes", lane->chain->retry ? INT64_MAX : i->plan->dead_store_bytes);
   uint_put(w, "drain", i->plan->drain_ms);
+  command_line_put(w, &i->options);
   set_aside_put(w, &seat->history);
   dead_nodes_put(w, seat->plan);
   nodes_put(w, i->plan);
+  sinks_put(w, lane);
   msgpack_write_cstring(w, "settings");
   if (seat->node->settings.length > 0)
     msgpack_write_raw(w, seat->node->settings.at, seat->node->settings.length);
@@ -166,8 +194,10 @@ static void job_put(struct msgpack_writer *w, struct job_fds *fds, const struct 
 static size_t room_for(const struct seat *seat) {
   const struct plan *plan = seat->lane->instance->plan;
   size_t room = JOB_SPARE + seat->node->settings.length + strlen(seat->plan->edge) + strlen(seat->lane->instance->folder.path) +
-                strlen(seat->lane->chain->fingerprint) + strlen(plan->pipeline) + (seat->plan->input ? strlen(seat->plan->input) : 0);
-  for (size_t i = 0; i < plan->node_count; i++) room += strlen(plan->nodes[i].name) + 2 * NUMBER_ROOM;
+                strlen(seat->lane->chain->fingerprint) + strlen(plan->pipeline) + strlen(seat->lane->instance->options.file) +
+                (seat->lane->instance->options.state ? strlen(seat->lane->instance->options.state) : 0) +
+                (seat->plan->input ? strlen(seat->plan->input) : 0);
+  for (size_t i = 0; i < plan->node_count; i++) room += 2 * (strlen(plan->nodes[i].name) + 2 * NUMBER_ROOM);
   return room + JOB_FDS_MOST * NUMBER_ROOM;
 }
 

@@ -435,6 +435,12 @@ static const struct setting table_rows[] = {
      .otherwise = "append",
      .help = "append: every row is inserted; upsert: a row replaces the one with its key."},
     {.name = "key", .type = SETTING_TEXTS, .help = "Columns that identify a row; needed by `mode: upsert`."},
+    {.name = "delete",
+     .type = SETTING_CHOICE,
+     .choices = "none|tombstones",
+     .otherwise = "none",
+     .help = "tombstones: a record that deletes (a null value in a topic) takes away the row with its key; none: it is a dead letter. "
+             "Needs `mode: upsert`."},
     {.name = "columns", .type = SETTING_COLUMNS, .help = "Types of columns that weir creates, where the transform does not say."},
     {.name = "create", .type = SETTING_BOOL, .otherwise = "true", .help = "Create the table where it is absent."},
     {.name = "evolve",

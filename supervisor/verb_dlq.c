@@ -33,7 +33,8 @@ struct listing {
 static void put_data(struct json_text *j, const struct store_letter *l) {
   struct buffer text = {0};
   const uint8_t *at = l->data;
-  bool record = strcmp(l->format, "msgpack") == 0 && !l->cut && msgpack_valid(l->data, l->data + l->length);
+  bool packed = strcmp(l->format, "msgpack") == 0 || strcmp(l->format, "tombstone") == 0;
+  bool record = packed && !l->cut && msgpack_valid(l->data, l->data + l->length);
   if (record && msgpack_to_json(&at, l->data + l->length, &text))
     json_text_raw(j, "record", buffer_cstring(&text));
   else if (!memchr(l->data, 0, l->length) && utf8_check(l->data, l->length) == l->length) {

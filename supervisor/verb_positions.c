@@ -273,9 +273,22 @@ static int set_all(const struct plan *plan, const char *sink, const struct said 
   return read_to(&s) ? stores_each(plan, sink, set_store, &s) : VERB_USAGE;
 }
 
+enum { SINKS_MOST = 64 }; // of one command
+
+// One sink after the other: what is wrong with a source concerns every sink behind it.
+static int set_each(const struct plan *plan, const char **sinks, int count, const struct said *w, bool json) {
+  int worst = VERB_OK;
+  for (int i = 0; i < count; i++) {
+    int code = set_all(plan, sinks[i], w, json);
+    if (code == VERB_USAGE) return code;
+    if (code > worst) worst = code;
+  }
+  return worst;
+}
+
 int positions_verb(const struct plan *plan, int argc, char **argv, bool json) {
   struct said w = {0};
-  const char *sink = NULL;
+  const char *sinks[SINKS_MOST] = {NULL};
   int count;
   const struct word_option options[] = {{"source", &w.source, NULL},
                                         {"partition", &w.partition, NULL},
@@ -292,11 +305,11 @@ int positions_verb(const struct plan *plan, int argc, char **argv, bool json) {
     fprintf(stderr, "weir positions: \"%.64s\" is none of show, set, rename\n", sub);
     return VERB_USAGE;
   }
-  if (!words_parse("positions", argc - 1, argv + 1, options, &sink, 1, &count)) return VERB_USAGE;
-  if (is_show) return show(plan, sink, w.source, w.partition, json);
-  if (!sink) {
+  if (!words_parse("positions", argc - 1, argv + 1, options, sinks, is_set ? SINKS_MOST : 1, &count)) return VERB_USAGE;
+  if (is_show) return show(plan, sinks[0], w.source, w.partition, json);
+  if (count == 0) {
     fprintf(stderr, "weir positions %s: of which sink?\n", sub);
     return VERB_USAGE;
   }
-  return is_set ? set_all(plan, sink, &w, json) : rename_all(plan, sink, &w);
+  return is_set ? set_each(plan, sinks, count, &w, json) : rename_all(plan, sinks[0], &w);
 }

@@ -1,5 +1,8 @@
 """`weir positions show|set|rename`: what is stored, what a change would repeat or skip, and that it does just that."""
 import json
+import os
+import re
+import subprocess
 
 import pytest
 
@@ -141,12 +144,39 @@ def test_a_lost_state_folder_is_answered(weir, pipeline, site, sqlite_target, tm
     once(weir, file)
     site.pages["/x"] = answer((1, 1), (2, 2), (3, 3))
     refused = weir("run", file, "--once", "--state", "fresh")
-    assert refused.code == 1 and "weir positions set FILE out --source src" in refused.err, refused
+    assert refused.code == 1 and "weir positions set %s --state fresh out --source src" % file in refused.err, refused
     assert weir("positions", "set", file, "out", "--to", to, "--yes", "--state", "fresh").code == 0
     done = weir("run", file, "--once", "--state", "fresh")
     assert done.code == 0, done
     # The new journal is empty: its first poll brings the present state, and the upsert makes one row of each.
     assert sorted(target.query("SELECT id, v FROM t")) == [(1, 1), (2, 2), (3, 3)]
+
+
+TWO_SINKS = """
+pipeline: pasted
+sources:
+  lines: {type: file, path: "in it's.ndjson"}
+sinks:
+  one: {from: lines, type: table, url: "sqlite:one.db", table: t, columns: {id: bigint}}
+  two: {from: lines, type: file, path: two.ndjson}
+"""
+
+
+def test_the_choices_of_an_error_can_be_pasted(weir, pipeline, program, tmp_path):
+    pipeline(TWO_SINKS, "pipe line.yaml")
+    (tmp_path / "in it's.ndjson").write_text("".join('{"id": %d}\n' % n for n in range(5)))
+    assert weir("run", "pipe line.yaml", "--once", "--state", "state of it").code == 0
+    (tmp_path / "in it's.ndjson").write_text('{"id": 7}\n')
+    refused = weir("run", "pipe line.yaml", "--once", "--state", "state of it")
+    assert refused.code == 1, refused
+    command = re.search(r"`(weir positions set [^`]*)`", refused.err.split("weir has stopped")[1])[1]
+    assert command.startswith("weir positions set 'pipe line.yaml' --state 'state of it' one two --source lines --partition ")
+    pasted = subprocess.run(["sh", "-c", 'weir() { "$WEIR_UNDER_TEST" "$@"; }; ' + command + " --yes"], cwd=tmp_path,
+                            env=dict(os.environ, WEIR_UNDER_TEST=os.path.abspath(program)), capture_output=True, text=True)
+    assert pasted.returncode == 0, pasted
+    assert weir("run", "pipe line.yaml", "--once", "--state", "state of it").code == 0
+    assert [n for (n,) in SqliteTarget(tmp_path / "one.db").query("SELECT id FROM t ORDER BY rowid")] == [0, 1, 2, 3, 4, 7]
+    assert (tmp_path / "two.ndjson").read_text().endswith('{"id":7}\n')
 
 
 @pytest.mark.parametrize("words, part", [(["jump"], "none of show"), (["set"], "which sink"), (["set", "out"], "where to"),

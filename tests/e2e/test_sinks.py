@@ -155,7 +155,7 @@ def test_emptied_append_asks_and_both_answers_work(weir, write, target, tmp_path
     good(weir("run", file, "--once", "--state", "state"))
     target.query("DELETE FROM t")
     asked = weir("run", file, "--once", "--state", "state")
-    assert asked.code == 1 and "weir positions set FILE out --to earliest" in asked.err, asked
+    assert asked.code == 1 and "weir positions set %s --state state out --to earliest" % file in asked.err, asked
     assert count(target, "t") == 0
     good(weir("positions", "set", file, "out", "--to", "earliest", "--yes", "--state", "state"))
     good(weir("run", file, "--once", "--state", "state"))

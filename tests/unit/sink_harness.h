@@ -257,6 +257,16 @@ static inline void send_row(struct rig *r, uint32_t stream, uint64_t position, c
   send_part(r, stream, position, 0, true, json);
 }
 
+static inline void send_tombstone(struct rig *r, uint32_t stream, uint64_t position, const char *json) {
+  struct buffer body = {0};
+  json_typed(r, json, &body);
+  struct record_header h = {
+      .kind = RECORD_DATA, .flags = RECORD_LAST | RECORD_DELETE, .stream = stream, .position = position, .witness = position * 7};
+  send_record(r, &h, body.at, body.length);
+  ring_group_end(&r->writer);
+  buffer_free(&body);
+}
+
 static inline void send_progress(struct rig *r, uint32_t stream, uint64_t position) {
   struct record_header h = {.kind = RECORD_PROGRESS, .stream = stream, .position = position};
   send_record(r, &h, "", 0);

@@ -217,6 +217,12 @@ static inline void rig_put(struct rig *r, uint32_t stream, uint64_t position, co
   rig_put_header(r, &h, json);
 }
 
+static inline void rig_put_tombstone(struct rig *r, uint32_t stream, uint64_t position, const char *json) {
+  struct record_header h = {
+      .kind = RECORD_DATA, .flags = RECORD_LAST | RECORD_DELETE, .stream = stream, .position = position, .witness = position * 7};
+  rig_put_header(r, &h, json);
+}
+
 static inline void rig_put_kind(struct rig *r, enum record_kind kind, uint32_t stream, uint64_t position) {
   struct record_header h = {.kind = (uint8_t)kind, .flags = RECORD_LAST, .stream = stream, .position = position};
   rig_put_header(r, &h, NULL);
@@ -226,6 +232,7 @@ static inline void rig_print_dead(struct rig *r, const uint8_t *body, const uint
   struct dead_letter d;
   assert_true(dead_read(body, end, &d));
   buffer_print(&r->got, " %.*s|%.*s|%.*s|", (int)d.node_length, d.node, (int)d.code_length, d.code, (int)d.reason_length, d.reason);
+  if (strncmp(d.format, "tombstone", d.format_length) == 0) buffer_text(&r->got, "tombstone ");
   if (d.cut) {
     buffer_text(&r->got, "cut");
     return;
@@ -244,7 +251,8 @@ static inline void rig_take(struct rig *r, const struct ring_view *view) {
   assert_true(record_read(view->payload, view->length, &h, &body, &end));
   assert_false(r->ended);
   r->ended = h.kind == RECORD_END;
-  buffer_print(&r->got, "%s%u.%" PRIu64 ".%u%s", names[h.kind], h.stream, h.position, h.part, h.flags & RECORD_LAST ? "+" : "");
+  buffer_print(&r->got, "%s%s%u.%" PRIu64 ".%u%s", h.flags & RECORD_DELETE ? "delete " : "", names[h.kind], h.stream, h.position, h.part,
+               h.flags & RECORD_LAST ? "+" : "");
   if (h.kind == RECORD_DATA) {
     assert_true(msgpack_valid(body, end));
     assert_int_equal(h.witness, h.position * 7);

@@ -97,6 +97,20 @@ static void test_rows_and_letters(void **state) {
   place_close(&p);
 }
 
+static void test_tombstones_are_dead_letters(void **state) {
+  (void)state;
+  struct place p;
+  place_open(&p);
+  place_start(&p);
+  send_row(&p.r, p.s, 1, "{\"id\":1}");
+  send_tombstone(&p.r, p.s, 2, "{\"id\":1}");
+  send_end(&p.r);
+  assert_int_equal(rig_finish(&p.r), WORKER_EXIT_DONE);
+  expect_store(&p, "dead.db", "SELECT node, position, code, format FROM weir_dead", "out|2|tombstone|tombstone");
+  expect_store(&p, "sinks.db", "SELECT position, rows, dead FROM weir_positions", "2|1|1");
+  place_close(&p);
+}
+
 static void test_uncommitted_bytes_are_cut(void **state) {
   (void)state;
   struct place p;
@@ -243,6 +257,7 @@ int main(int argc, char **argv) {
   worker_or_test(argc, argv);
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_rows_and_letters),
+      cmocka_unit_test(test_tombstones_are_dead_letters),
       cmocka_unit_test(test_uncommitted_bytes_are_cut),
       cmocka_unit_test(test_a_file_that_was_there_stays),
       cmocka_unit_test(test_removed_file_is_filled_again),

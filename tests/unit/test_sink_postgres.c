@@ -125,6 +125,25 @@ static void test_keys_equal_for_the_server_only(void **state) {
   scene_close(&x);
 }
 
+// A tombstone in another spelling deletes what came before it, and nothing that came behind.
+static void test_tombstones_equal_for_the_server_only(void **state) {
+  (void)state;
+  struct scene x;
+  scene_open(&x, DELETES);
+  db_do("CREATE TABLE t (id numeric PRIMARY KEY, name text)");
+  scene_start(&x);
+  send_row(&x.r, x.s, 1, "{\"id\":\"1.00\",\"name\":\"a\"}");
+  send_row(&x.r, x.s, 2, "{\"id\":\"2\",\"name\":\"b\"}");
+  send_tombstone(&x.r, x.s, 3, "{\"_key\":\"1.0\"}");
+  send_tombstone(&x.r, x.s, 4, "{\"_key\":\"2.00\"}");
+  send_row(&x.r, x.s, 5, "{\"id\":\"2.0\",\"name\":\"c\"}");
+  send_row(&x.r, x.s, 6, "{\"id\":\"3\",\"name\":\"d\"}");
+  end_well(&x);
+  db_expect("SELECT trim_scale(id), name FROM t ORDER BY id", "2|c\n3|d");
+  expect_account(&x.r, 6, 0, 0);
+  scene_close(&x);
+}
+
 static void test_server_goes_away(void **state) {
   (void)state;
   struct scene x;
@@ -292,6 +311,7 @@ int main(int argc, char **argv) {
       cmocka_unit_test(test_numeric_forms),
       cmocka_unit_test(test_refused_by_the_server),
       cmocka_unit_test(test_keys_equal_for_the_server_only),
+      cmocka_unit_test(test_tombstones_equal_for_the_server_only),
       cmocka_unit_test(test_server_goes_away),
       cmocka_unit_test(test_session_ended),
       cmocka_unit_test(test_frozen_owner),

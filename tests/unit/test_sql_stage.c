@@ -88,6 +88,48 @@ static void dead_letters(void **state) {
   rig_close(&r);
 }
 
+// A tombstone is a key alone: types are asked of it, but neither `not null` nor the checks; all its rows delete.
+static void tombstones_keep_their_flag(void **state) {
+  (void)state;
+  struct rig r;
+  rig_open(&r, 1 << 16, 1 << 16);
+  rig_put_tombstone(&r, 0, 1, "{\"id\":1}");
+  rig_put(&r, 0, 2, "{\"id\":2}");
+  rig_put_tombstone(&r, 0, 3, "{\"_key\":200}");
+  rig_put_tombstone(&r, 0, 4, "{\"id\":\"x\"}");
+  rig_put(&r, 0, 5, "{\"id\":5,\"name\":\"n\"}");
+  rig_put_kind(&r, RECORD_END, 0, 0);
+  rig_start(&r,
+            "{\"sql\":\"SELECT coalesce(id, _key) AS id, name FROM raw\",\"columns\":{\"id\":\"int not null\",\"name\":\"text not null\"},"
+            "\"checks\":{\"small\":\"id < 100 AND name IS NOT NULL\"}}");
+  assert_int_equal(rig_finish(&r), WORKER_EXIT_DONE);
+  rig_expect(&r, "delete 0.1.0+ {\"id\":1,\"name\":null}\n"
+                 "dead 0.2.0+ cleaned|cast|column name: null is not allowed|{\"id\":2}\n"
+                 "delete 0.3.0+ {\"id\":200,\"name\":null}\n"
+                 "dead 0.4.0+ cleaned|cast|column id: 'x' is not an int|tombstone {\"id\":\"x\"}\n"
+                 "0.5.0+ {\"id\":5,\"name\":\"n\"}\n"
+                 "end 0.0.0+\n");
+  expect_account(&r, 5, 3, 0, 2, 3, 2);
+  rig_close(&r);
+}
+
+// What is unnested is not in a tombstone: no row, unless its key makes some.
+static void tombstones_unnested(void **state) {
+  (void)state;
+  struct rig r;
+  rig_open(&r, 1 << 16, 1 << 16);
+  rig_put_tombstone(&r, 0, 1, "{\"id\":1}");
+  rig_put_tombstone(&r, 0, 2, "{\"id\":2,\"l\":[7,8]}");
+  rig_put_kind(&r, RECORD_END, 0, 0);
+  rig_start(&r, "{\"sql\":\"SELECT r.id, e.value AS v FROM raw r, each(r.l) e\"}");
+  assert_int_equal(rig_finish(&r), WORKER_EXIT_DONE);
+  rig_expect(&r, "delete 0.2.0 {\"id\":2,\"v\":7}\n"
+                 "delete 0.2.1+ {\"id\":2,\"v\":8}\n"
+                 "end 0.0.0+\n");
+  expect_account(&r, 2, 1, 1, 0, 2, 0);
+  rig_close(&r);
+}
+
 // A record that fails in its third row gives none of the two before.
 static void failing_record_gives_nothing_else(void **state) {
   (void)state;
@@ -313,6 +355,8 @@ int main(void) {
       cmocka_unit_test(rows_flow),
       cmocka_unit_test(marks_at_the_end_of_a_turn),
       cmocka_unit_test(dead_letters),
+      cmocka_unit_test(tombstones_keep_their_flag),
+      cmocka_unit_test(tombstones_unnested),
       cmocka_unit_test(failing_record_gives_nothing_else),
       cmocka_unit_test(limits_become_dead_letters),
       cmocka_unit_test(input_of_several_records),

@@ -33,7 +33,7 @@ struct batch_row *batch_add(struct batch *b) {
 
 void batch_clear(struct batch *b) {
   letters_clear(b);
-  b->count = 0;
+  b->count = b->deletes = 0;
   b->bytes = 0;
   b->first_ns = 0;
 }

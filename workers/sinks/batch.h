@@ -22,6 +22,7 @@ struct batch_row {
   uint32_t letter; // index in letters; only while DEAD and no stored letter
   uint8_t state;   // enum row_state
   bool is_letter;  // a dead letter from further up: its body is stored as it is, it is no row of this sink
+  bool is_delete;  // a tombstone: what has its key is to go (RECORD_DELETE)
   bool set_aside;  // its input killed its worker too often: a dead letter unseen
 };
 
@@ -35,6 +36,7 @@ struct batch {
   size_t count, room;
   struct batch_letter *letters;
   size_t letter_count, letter_room;
+  size_t deletes;    // rows that are tombstones
   uint64_t bytes;    // of the ring, headers and control records included
   uint64_t end;      // ring position behind the last complete input
   uint64_t first_ns; // monotonic, when its first row came; 0: it has none

@@ -31,7 +31,7 @@ void batch_look(const struct batch *b, struct table *table, struct table *added,
   struct row_field *fields = memory_get((table->count + 1) * sizeof *fields);
   for (size_t i = 0; i < b->count; i++) {
     const struct batch_row *row = &b->rows[i];
-    if (row->state != ROW_LIVE || row->is_letter || row->set_aside) continue;
+    if (row->state != ROW_LIVE || row->is_letter || row->set_aside || row->is_delete) continue;
     // A body that is no map is found again, and killed, when the row is written.
     if (!table_map(table, row->body, row->end, fields, added ? see_unknown : NULL, &looking)) continue;
     for (size_t c = 0; c < table->count; c++)

@@ -86,10 +86,10 @@ static bool measure(struct postgres_dead *d, struct postgres *p, struct error *e
   return r != NULL;
 }
 
-static bool has_room(struct postgres_dead *d, struct postgres *p, uint64_t more, struct error *e) {
+static bool has_room(struct postgres_dead *d, struct postgres *p, struct job_value job, uint64_t more, struct error *e) {
   if ((!d->counted || d->bytes + more > d->most) && !measure(d, p, e)) return false;
   if (d->bytes + more <= d->most) return true;
-  dead_store_full(d->bytes, d->most, e);
+  dead_store_full(job, d->bytes, d->most, e);
   return false;
 }
 
@@ -113,7 +113,7 @@ static bool add_group(struct postgres_dead *d, struct postgres *p, const struct 
     statements[count] = (struct postgres_statement){.sql = sql, .params = letters[count].params, .count = PARAMS};
     count++;
   }
-  bool ok = count == 0 || (has_room(d, p, bytes, e) && postgres_run(p, statements, count, &failed, e));
+  bool ok = count == 0 || (has_room(d, p, setup->job, bytes, e) && postgres_run(p, statements, count, &failed, e));
   if (ok) d->bytes += bytes;
   for (size_t i = 0; i < count; i++) letter_free(&letters[i]);
   free(letters);

@@ -75,6 +75,15 @@ uint32_t postgres_array_oid(const struct column *c) {
   return type ? type->array : 1009;
 }
 
+// Numbers have several spellings, times may be declared with fewer digits than they are sent with, and what the server reads from text is
+// its own affair (citext).
+bool postgres_is_exact(const struct column *c) {
+  static const uint32_t exact[] = {OID_BOOL, OID_BYTEA, OID_INT8, OID_INT2, OID_INT4, OID_TEXT, OID_VARCHAR, OID_DATE, OID_UUID};
+  for (size_t i = 0; i < sizeof exact / sizeof exact[0]; i++)
+    if (exact[i] == c->oid) return true;
+  return false;
+}
+
 // ---- numbers
 
 void postgres_encode_u16(struct buffer *out, uint16_t value) {

@@ -16,6 +16,8 @@ enum column_type postgres_type_of(uint32_t oid);
 // Element type and array type of the parameter that carries a column's values.
 uint32_t postgres_element_oid(const struct column *c);
 uint32_t postgres_array_oid(const struct column *c);
+// True when two values of the column that are sent as different bytes are different to the server, too.
+bool postgres_is_exact(const struct column *c);
 // Appends one field. False: ERROR_DATA (nothing is appended).
 bool postgres_encode(struct buffer *out, const struct column *c, const struct cell *cell, struct error *e);
 // The head of a one-dimensional array of `count` elements; the fields follow.

@@ -53,7 +53,8 @@ static bool encode_row(struct postgres_rows *r, struct batch_row *record, struct
   if (!row_read_or_kill(&r->row, r->table, r->b, record)) return false;
   for (size_t i = 0; i < r->table->count; i++) {
     const struct column *column = &r->table->columns[i];
-    if (!column->used || postgres_encode(out, column, &r->row.cells[i], &e)) continue;
+    bool wanted = record->is_delete ? column->key > 0 : column->used;
+    if (!wanted || postgres_encode(out, column, &r->row.cells[i], &e)) continue;
     out->length = before;
     batch_kill(r->b, record, e.text, e.code, column->name, NULL);
     return false;
@@ -73,6 +74,14 @@ static int by_key(const void *a, const void *b, void *keys) {
   return keys_compare(keys, *(const uint32_t *)a, *(const uint32_t *)b);
 }
 
+// Tombstones first, each kind by its keys: two statements take all rows of a batch in which no key repeats.
+static int by_kind_and_key(const void *a, const void *b, void *rows) {
+  const struct postgres_rows *r = rows;
+  uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+  bool x_deletes = r->b->rows[x].is_delete, y_deletes = r->b->rows[y].is_delete;
+  return x_deletes != y_deletes ? y_deletes - x_deletes : keys_compare(&r->keys, x, y);
+}
+
 static int by_arrival(const void *a, const void *b) {
   uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
   return x < y ? -1 : x > y;
@@ -82,12 +91,17 @@ static bool is_to_write(const struct batch_row *row) {
   return row->state == ROW_LIVE && !row->is_letter;
 }
 
+// Without a table there is nothing that a tombstone could delete: it is done without a word to the server.
+static bool is_done(const struct postgres_rows *r, const struct batch_row *row) {
+  return row->is_delete && r->deletes && r->table->count == 0;
+}
+
 static void encode_all(struct postgres_rows *r) {
   buffer_clear(&r->encoded);
   if (r->upsert) keys_begin(&r->keys, r->b->count);
   for (uint32_t i = 0; i < r->b->count; i++) {
     struct batch_row *row = &r->b->rows[i];
-    if (!is_to_write(row)) continue;
+    if (!is_to_write(row) || is_done(r, row)) continue;
     r->places[i] = r->encoded.length;
     if (!encode_row(r, row, &r->encoded) || !r->upsert) continue;
     uint32_t earlier = keys_put(&r->keys, r->table, &r->row, i);
@@ -95,17 +109,26 @@ static void encode_all(struct postgres_rows *r) {
   }
 }
 
+static void order_rows(struct postgres_rows *r) {
+  if (!r->upsert || r->count == 0) return;
+  if (!r->deletes)
+    qsort_r(r->order, r->count, sizeof *r->order, by_key, &r->keys);
+  else if (postgres_table_key_is_exact(r->table)) // else the order of arrival is what counts
+    qsort_r(r->order, r->count, sizeof *r->order, by_kind_and_key, r);
+}
+
 void postgres_rows_take(struct postgres_rows *r, struct postgres *p, struct batch *b) {
   r->p = p;
   r->b = b;
   // Without a column in use every row dies when it is read, and nothing is sent.
   r->arrays_used = r->upsert || used_columns(r->table) == 0 || postgres_table_needs_casts(r->table);
+  r->deletes = b->deletes > 0 && r->table->deletes;
   reserve(r, b->count, r->table->count);
   if (r->arrays_used) encode_all(r);
   r->count = 0;
   for (uint32_t i = 0; i < b->count; i++)
-    if (is_to_write(&b->rows[i])) r->order[r->count++] = i;
-  if (r->upsert && r->count > 0) qsort_r(r->order, r->count, sizeof *r->order, by_key, &r->keys);
+    if (is_to_write(&b->rows[i]) && !is_done(r, &b->rows[i])) r->order[r->count++] = i;
+  order_rows(r);
 }
 
 // ---- COPY
@@ -150,14 +173,15 @@ static bool send_by_copy(struct postgres_rows *r, size_t from, size_t to, size_t
 
 // ---- arrays
 
-static void deal_out(struct postgres_rows *r, size_t from, size_t to) {
+// Fields of the rows into arrays, one for each column that they have. Returns how many.
+static size_t deal_out(struct postgres_rows *r, size_t from, size_t to, bool keys_alone) {
   uint32_t rows = 0;
   for (size_t i = from; i < to; i++)
     if (is_to_write(&r->b->rows[r->order[i]])) r->cursors[rows++] = r->places[r->order[i]];
   size_t n = 0;
   for (size_t c = 0; c < r->table->count; c++) {
     const struct column *column = &r->table->columns[c];
-    if (!column->used) continue;
+    if (keys_alone ? column->key == 0 : !column->used) continue;
     struct buffer *array = &r->arrays[n];
     buffer_clear(array);
     postgres_encode_array_head(array, column, rows);
@@ -173,12 +197,15 @@ static void deal_out(struct postgres_rows *r, size_t from, size_t to) {
     r->params[n++] = (struct postgres_param){
         .bytes = (const char *)array->at, .length = array->length, .type = postgres_array_oid(column), .binary = true};
   }
+  return n;
 }
 
+// Rows of one kind.
 static bool send_by_arrays(struct postgres_rows *r, size_t from, size_t to, struct error *e) {
-  deal_out(r, from, to);
-  char *sql = postgres_table_insert_sql(r->table, r->quoted, r->upsert);
-  struct postgres_result *result = postgres_call(r->p, sql, r->params, used_columns(r->table), e);
+  bool removes = r->deletes && r->b->rows[r->order[from]].is_delete;
+  size_t params = deal_out(r, from, to, removes);
+  char *sql = removes ? postgres_table_delete_sql(r->table, r->quoted) : postgres_table_insert_sql(r->table, r->quoted, r->upsert);
+  struct postgres_result *result = postgres_call(r->p, sql, r->params, params, e);
   free(sql);
   postgres_result_free(result);
   return result != NULL;
@@ -192,9 +219,20 @@ static bool any_to_write(const struct postgres_rows *r, size_t from, size_t to) 
   return false;
 }
 
+// One statement for each run of rows of one kind, in their order.
+static bool send_runs(struct postgres_rows *r, size_t from, size_t to, struct error *e) {
+  for (size_t end = from; from < to; from = end) {
+    bool removes = r->b->rows[r->order[from]].is_delete;
+    while (end < to && r->b->rows[r->order[end]].is_delete == removes) end++;
+    if (any_to_write(r, from, end) && !send_by_arrays(r, from, end, e)) return false;
+  }
+  return true;
+}
+
 static bool send(struct postgres_rows *r, size_t from, size_t to, size_t *bad, struct error *e) {
   *bad = NOT_NAMED;
   if (!any_to_write(r, from, to)) return true;
+  if (r->deletes) return send_runs(r, from, to, e);
   return r->arrays_used ? send_by_arrays(r, from, to, e) : send_by_copy(r, from, to, bad, e);
 }
 

@@ -219,6 +219,34 @@ static void add_conflict(struct buffer *sql, const struct table *t) {
   if (comma[0] == ' ') buffer_text(sql, " DO NOTHING");
 }
 
+bool postgres_table_key_is_exact(const struct table *t) {
+  for (size_t i = 0; i < t->count; i++)
+    if (t->columns[i].key && !postgres_is_exact(&t->columns[i])) return false;
+  return true;
+}
+
+char *postgres_table_delete_sql(const struct table *t, const char *quoted) {
+  struct buffer sql = {0}, arrays = {0}, aliases = {0}, where = {0};
+  unsigned n = 0;
+  for (size_t i = 0; i < t->count; i++) {
+    const struct column *c = &t->columns[i];
+    if (!c->key) continue;
+    n++;
+    const char *comma = n > 1 ? ", " : "";
+    buffer_text(&where, n > 1 ? " AND w." : "w.");
+    add_name(&where, c->name);
+    buffer_print(&where, " = u.c%u%s%s", n, c->cast ? "::" : "", c->cast ? c->cast : "");
+    buffer_print(&arrays, "%s$%u", comma, n);
+    buffer_print(&aliases, "%sc%u", comma, n);
+  }
+  buffer_print(&sql, "DELETE FROM %s AS w USING unnest(%s) AS u(%s) WHERE %s", quoted, buffer_cstring(&arrays), buffer_cstring(&aliases),
+               buffer_cstring(&where));
+  buffer_free(&arrays);
+  buffer_free(&aliases);
+  buffer_free(&where);
+  return take_text(&sql);
+}
+
 char *postgres_table_insert_sql(const struct table *t, const char *quoted, bool upsert) {
   struct buffer sql = {0}, arrays = {0}, aliases = {0};
   unsigned n = 0;

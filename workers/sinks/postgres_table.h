@@ -35,3 +35,7 @@ char *postgres_table_copy_sql(const struct table *t, const char *quoted);
 char *postgres_table_commit_sql(const struct table *t, uint32_t relation);
 // One array parameter for each used column, in order.
 char *postgres_table_insert_sql(const struct table *t, const char *quoted, bool upsert);
+// One array parameter for each column of the key, in the table's order.
+char *postgres_table_delete_sql(const struct table *t, const char *quoted);
+// True when keys that differ as bytes are different to the server, too: no column of the key holds two spellings for equal (1 and 1.0).
+bool postgres_table_key_is_exact(const struct table *t);

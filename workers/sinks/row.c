@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "proto/msgpack.h"
+
 void row_free(struct row *r) {
   for (size_t i = 0; i < r->room; i++) buffer_free(&r->scratch[i]);
   free(r->fields);
@@ -49,6 +51,38 @@ static bool has_fields(const struct row *r, const struct table *t) {
   return false;
 }
 
+// Where the value of a key's column lies in a tombstone: under its name, or, of a key that is one column, under `_key`.
+static bool find_key(const struct table *t, const struct batch_row *record, const struct column *c, struct row_field *field) {
+  static const char whole[] = "_key";
+  if (msgpack_find(record->body, record->end, c->name, c->length, &field->at, &field->end) && *field->at != MSGPACK_B_NIL) return true;
+  return !table_key_column(t, 2) && msgpack_find(record->body, record->end, whole, strlen(whole), &field->at, &field->end);
+}
+
+// The key of a tombstone into its cells; what else the record holds is not looked at.
+static bool read_key(struct row *r, struct table *t, struct batch *b, struct batch_row *record) {
+  struct error e = {0};
+  row_reserve(r, t->count);
+  if (!t->deletes) {
+    batch_kill(b, record, "a tombstone, and the sink has not `delete: tombstones`", "tombstone", NULL, NULL);
+    return false;
+  }
+  for (size_t i = 0; i < t->count; i++) {
+    const struct column *c = &t->columns[i];
+    if (!c->key) continue;
+    r->cells[i].kind = CELL_NULL;
+    if (find_key(t, record, c, &r->fields[i]) &&
+        !cell_convert(c->type, r->fields[i].at, r->fields[i].end, &r->scratch[i], &r->cells[i], &e)) {
+      batch_kill(b, record, e.text, e.code, c->name, NULL);
+      return false;
+    }
+    if (r->cells[i].kind == CELL_NULL) {
+      batch_kill(b, record, "a tombstone without this column of the key", "null-key", c->name, NULL);
+      return false;
+    }
+  }
+  return true;
+}
+
 bool row_read_or_kill(struct row *r, struct table *t, struct batch *b, struct batch_row *record) {
   struct error e = {0};
   const struct column *column;
@@ -56,6 +90,7 @@ bool row_read_or_kill(struct row *r, struct table *t, struct batch *b, struct ba
     batch_kill(b, record, "set aside unseen: this input killed its worker again and again", "poison", NULL, NULL);
     return false;
   }
+  if (record->is_delete) return read_key(r, t, b, record);
   if (!row_read(r, t, record, &column, &e)) {
     batch_kill(b, record, e.text, e.code, column ? column->name : NULL, NULL);
     return false;

@@ -56,6 +56,8 @@ static void add_row(struct sink *s, const struct record_header *h, const uint8_t
   row->part = h->part;
   row->again = h->kind == RECORD_DEAD ? h->code : RECORD_PART_ALL;
   row->is_letter = h->kind == RECORD_DEAD;
+  row->is_delete = h->kind == RECORD_DATA && (h->flags & RECORD_DELETE) != 0;
+  s->batch.deletes += row->is_delete;
   row->set_aside = worker_is_set_aside(s->w, h->stream, h->position);
   if (s->batch.first_ns != 0) return;
   s->batch.first_ns = clock_monotonic_ns();
@@ -361,6 +363,7 @@ static bool begin(struct sink *s, const struct target_kind *kind, struct error *
                                .state_id = s->state_id,
                                .owner = s->owner,
                                .settings = w->settings,
+                               .job = job_root(&w->job),
                                .lane = w->lane,
                                .lanes = w->lanes,
                                .dead_store_bytes = (uint64_t)job_int(job_root(&w->job), "dead_store_bytes", 1 << 30),

@@ -40,7 +40,7 @@ static bool has_room(struct sqlite_dead *store, uint64_t more, struct error *e) 
   if (!store->counted || store->bytes + more > store->most)
     if (!measure(store, e)) return false;
   if (store->bytes + more <= store->most) return true;
-  dead_store_full(store->bytes, store->most, e);
+  dead_store_full(store->job, store->bytes, store->most, e);
   return false;
 }
 
@@ -88,6 +88,7 @@ bool sqlite_dead_add(struct sqlite_dead *store, const struct dead_entry *entry, 
 bool sqlite_dead_add_batch(struct sqlite_dead *store, const struct target_setup *setup, const struct target_streams *streams,
                            const struct batch *b, struct error *e) {
   if (!batch_has_letters(b)) return true;
+  store->job = setup->job;
   for (size_t i = 0; i < b->count; i++) {
     const struct batch_row *row = &b->rows[i];
     if (row->state != ROW_DEAD && !(row->is_letter && row->state == ROW_LIVE)) continue;

@@ -11,10 +11,11 @@
 #include "workers/sinks/target.h"
 
 struct sqlite_dead {
-  struct sqlite *db; // not owned
-  uint64_t most;     // bytes
-  uint64_t bytes;    // held, as far as known
-  bool counted;      // `bytes` has been read from the store
+  struct sqlite *db;    // not owned
+  uint64_t most;        // bytes
+  struct job_value job; // of the sink that adds letters, for messages
+  uint64_t bytes;       // held, as far as known
+  bool counted;         // `bytes` has been read from the store
 };
 
 bool sqlite_dead_make(struct sqlite *db, struct error *e);

@@ -192,6 +192,21 @@ static void add_conflict(struct buffer *sql, const struct table *t) {
   if (comma[0] == ' ') buffer_text(sql, " DO NOTHING");
 }
 
+char *sqlite_table_delete_sql(const struct table *t, const char *name) {
+  struct buffer sql = {0};
+  const char *word = " WHERE ";
+  buffer_text(&sql, "DELETE FROM ");
+  add_name(&sql, name);
+  for (size_t i = 0; i < t->count; i++) {
+    if (!t->columns[i].key) continue;
+    buffer_text(&sql, word);
+    add_name(&sql, t->columns[i].name);
+    buffer_text(&sql, " = ?");
+    word = " AND ";
+  }
+  return take_text(&sql);
+}
+
 char *sqlite_table_insert_sql(const struct table *t, const char *name, bool upsert) {
   struct buffer sql = {0};
   size_t used = 0;

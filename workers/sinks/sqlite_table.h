@@ -17,4 +17,5 @@ bool sqlite_table_check_key(struct sqlite *db, const char *name, const struct ta
 // Statements, owned by the caller.
 char *sqlite_table_create_sql(const struct table *t, const char *name);
 char *sqlite_table_add_sql(const struct column *column, const char *name);
+char *sqlite_table_delete_sql(const struct table *t, const char *name); // a parameter for each column of the key, in the table's order
 char *sqlite_table_insert_sql(const struct table *t, const char *name, bool upsert); // a parameter for each used column, in order

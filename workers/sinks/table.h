@@ -52,6 +52,7 @@ enum { TABLE_NO_COLUMN = -1, TABLE_TOLD_MAX = 256 };
 
 struct table {
   const char *label; // the table's name for log lines; not owned
+  bool deletes;      // tombstones delete what has their key; else they are dead letters
   struct column *columns;
   size_t count, room;
   int32_t *slots; // open-addressed hash of the names: column + 1, 0 empty

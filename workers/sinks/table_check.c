@@ -93,6 +93,9 @@ static void check_key(struct check *c, const struct table_settings *s, const str
     count++;
   }
   if (s->upsert && count == 0) check_find(c, CHECK_ERROR, "mode", -1, NULL, "`mode: upsert` needs `key`: the columns that identify a row");
+  if (s->deletes && !s->upsert)
+    check_find(c, CHECK_ERROR, "delete", -1, NULL,
+               "`delete: tombstones` needs `mode: upsert`: rows that are appended are not found by a key");
   if (!s->upsert && count > 0)
     check_find(c, CHECK_NOTE, "key", -1, NULL, "with `mode: append` the key only becomes the primary key of a table that weir makes");
 }

@@ -6,9 +6,11 @@
 #include "proto/error.h"
 #include "proto/job.h"
 
+struct target_setup;
+
 struct table_settings {
   char *url, *table;
-  bool upsert, create, evolve;
+  bool upsert, create, evolve, deletes;
   bool go_on_when_emptied;
   struct job_value key;
 };
@@ -16,4 +18,4 @@ struct table_settings {
 void table_settings_read(struct table_settings *s, struct job_value settings);
 void table_settings_free(struct table_settings *s);
 // ERROR_OPERATOR with the choices: rows were stored, and now the table is empty.
-void table_emptied(const char *table, const char *sink, uint64_t rows, struct error *e);
+void table_emptied(const struct target_setup *setup, const char *table, uint64_t rows, struct error *e);

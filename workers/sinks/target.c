@@ -3,6 +3,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "proto/clock.h"
@@ -10,6 +11,7 @@
 #include "proto/limits.h"
 #include "proto/record.h"
 #include "proto/utf8.h"
+#include "workers/common/choices.h"
 #include "workers/sinks/owner.h"
 
 void target_count(const struct batch *b, struct target_streams *streams) {
@@ -48,11 +50,15 @@ void target_moved(struct target_streams *streams) {
 }
 
 static void set_choices(const struct target_setup *setup, const struct stream *s, const char *what, uint64_t at, struct error *e) {
-  error_set(e, ERROR_OPERATOR, "identity",
-            "sink %s holds position %" PRIu64 " of source %s, partition \"%s\", but %s. Nothing was changed. Choices: bring back what was "
-            "there (state folder, file, settings); or `weir positions set FILE %s --source %s --partition '%s' --to earliest` (everything "
-            "again), `--to latest` (what its journal does not hold yet), `--to %" PRIu64 "` (go on there, you know that it fits)",
-            setup->sink, at, s->source, s->partition, what, setup->sink, s->source, s->partition, at);
+  char *set = choice_positions(setup->job, setup->sink), *partition = choice_quote(s->partition);
+  error_set(
+      e, ERROR_OPERATOR, "identity",
+      "sink %s holds position %" PRIu64 " of source %s, partition \"%s\", but %s. Nothing was changed. Choices: bring back what was "
+      "there (state folder, file, settings); or `%s --source %s --partition %s --to earliest` (everything again), `--to latest` (what "
+      "its journal does not hold yet), `--to %" PRIu64 "` (go on there, you know that it fits)",
+      setup->sink, at, s->source, s->partition, what, set, s->source, partition, at);
+  free(set);
+  free(partition);
 }
 
 // True when the identity is that of a stream which `s` follows.
@@ -140,8 +146,12 @@ static void read_letter(const char *sink, const struct batch_row *row, struct de
 
 static void own_letter(const char *sink, const struct batch *b, const struct batch_row *row, struct dead_letter *letter) {
   const struct batch_letter *why = &b->letters[row->letter];
-  *letter = (struct dead_letter){
-      .node = sink, .reason = why->reason, .code = why->code, .column = why->column, .constraint = why->constraint, .format = "msgpack"};
+  *letter = (struct dead_letter){.node = sink,
+                                 .reason = why->reason,
+                                 .code = why->code,
+                                 .column = why->column,
+                                 .constraint = why->constraint,
+                                 .format = row->is_delete ? "tombstone" : "msgpack"};
   set_lengths(letter);
   set_data(letter, row);
 }
@@ -177,9 +187,13 @@ uint64_t dead_entry_bytes(const struct dead_entry *entry) {
   return DEAD_ENTRY_OVERHEAD + (uint64_t)entry->letter.data_length;
 }
 
-void dead_store_full(uint64_t bytes, uint64_t most, struct error *e) {
+void dead_store_full(struct job_value job, uint64_t bytes, uint64_t most, struct error *e) {
+  char *list = choice_command(job, "dlq list"), *retry = choice_command(job, "dlq retry"), *drop = choice_command(job, "dlq drop");
   error_set(e, ERROR_OUTAGE, "dead-full",
             "the store of dead letters is full (%" PRIu64 " of %" PRIu64
-            " bytes, dead_letters.max_bytes): look with `weir dlq list`, make room with `weir dlq retry` or `weir dlq drop`",
-            bytes, most);
+            " bytes, dead_letters.max_bytes): look with `%s`, make room with `%s` or `%s`",
+            bytes, most, list, retry, drop);
+  free(list);
+  free(retry);
+  free(drop);
 }

@@ -59,6 +59,7 @@ struct target_setup {
   const char *state_id; // of the state folder (owner.h)
   const char *owner;    // who we are, as it is stored and shown to others (owner.h)
   struct job_value settings;
+  struct job_value job; // the whole: for the commands that messages offer (choices.h)
   unsigned lane, lanes;
   uint64_t dead_store_bytes;
   bool take_over;
@@ -148,4 +149,4 @@ char *dead_text(const char *text, size_t length);
 uint64_t dead_entry_bytes(const struct dead_entry *entry);
 enum { DEAD_ENTRY_OVERHEAD = 512 };
 // ERROR_OUTAGE "dead-full", telling what to do.
-void dead_store_full(uint64_t bytes, uint64_t most, struct error *e);
+void dead_store_full(struct job_value job, uint64_t bytes, uint64_t most, struct error *e);

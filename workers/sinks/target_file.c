@@ -20,6 +20,7 @@
 #include "proto/msgpack.h"
 #include "shm/crash_point.h"
 #include "workers/clients/sqlite.h"
+#include "workers/common/choices.h"
 #include "workers/sinks/file_path.h"
 #include "workers/sinks/sqlite_dead.h"
 #include "workers/sinks/sqlite_positions.h"
@@ -143,11 +144,13 @@ static bool judge_shorter(struct file_target *t, uint64_t size, struct error *e)
     return true;
   }
   if (size > 0 || t->base.setup.lanes > 1) {
+    char *set = choice_positions(t->base.setup.job, t->base.setup.sink);
     error_set(e, ERROR_OPERATOR, "file-shorter",
               "%s has %" PRIu64 " bytes, but %" PRIu64
               " were committed. Nothing was changed. Choices: bring the file back; or move all files of "
-              "the sink away and `weir positions set FILE %s --to earliest` (they are filled again with all that the source still has)",
-              t->path, size, t->length, t->base.setup.sink);
+              "the sink away and `%s --to earliest` (they are filled again with all that the source still has)",
+              t->path, size, t->length, set);
+    free(set);
     return false;
   }
   log_say(LOG_LEVEL_WARN, "%s is gone, though rows were stored in it: it is filled again from the start", t->path);
@@ -228,6 +231,10 @@ static void add_line(struct file_target *t, struct batch *b, struct batch_row *r
   const uint8_t *at = row->body;
   if (row->set_aside) {
     batch_kill(b, row, "set aside unseen: this input killed its worker again and again", "poison", NULL, NULL);
+    return;
+  }
+  if (row->is_delete) {
+    batch_kill(b, row, "a tombstone: nothing can be deleted from a file", "tombstone", NULL, NULL);
     return;
   }
   if (msgpack_to_json(&at, row->end, &t->out) && at == row->end) {

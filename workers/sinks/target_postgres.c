@@ -46,6 +46,7 @@ static struct target *target_make(const struct target_setup *setup, struct error
   t->base = (struct target){.kind = &target_postgres, .setup = *setup};
   table_settings_read(&t->settings, setup->settings);
   t->table.label = t->settings.table;
+  t->table.deletes = t->settings.deletes;
   postgres_names_make(&t->names, t->settings.table);
   t->application = memory_print("weir %s/%s", setup->pipeline, setup->sink);
   t->connect_ms = (uint64_t)job_int(setup->settings, "connect_timeout", 10000);
@@ -113,11 +114,11 @@ static bool begin_again_when_emptied(struct postgres_target *t, struct error *e)
   // The positions are read first: rows that they count are visible to the later look at the table. The other way round, another lane's
   // commit between the two would make a table look emptied.
   if (!postgres_positions_rows(t->p, t->names.positions, &t->base.setup, &rows, e)) return false;
-  if (rows == 0 || (t->exists && t->settings.go_on_when_emptied)) return true;
+  if (rows == 0 || (t->exists && (t->settings.go_on_when_emptied || t->settings.deletes))) return true;
   if (t->exists && !postgres_table_is_empty(t->p, t->names.table, &empty, e)) return false;
   if (!empty) return true;
   if (t->exists && !t->settings.upsert) {
-    table_emptied(t->settings.table, t->base.setup.sink, rows, e);
+    table_emptied(&t->base.setup, t->settings.table, rows, e);
     return false;
   }
   log_say(LOG_LEVEL_WARN, "table %s is %s, though rows were stored in it: it is filled again from the start", t->settings.table,

@@ -49,6 +49,7 @@ static struct target *target_make(const struct target_setup *setup, struct error
   t->base = (struct target){.kind = &target_sqlite, .setup = *setup};
   table_settings_read(&t->settings, setup->settings);
   t->table.label = t->settings.table;
+  t->table.deletes = t->settings.deletes;
   t->path = url_sqlite_path(t->settings.url);
   return &t->base;
 }
@@ -81,9 +82,9 @@ static bool begin_again_when_emptied(struct sqlite_target *t, struct error *e) {
   if (t->exists && !sqlite_table_is_empty(t->db, t->settings.table, &empty, e)) return false;
   if (!empty) return true;
   if (!sqlite_positions_rows(t->db, &t->base.setup, &rows, e)) return false;
-  if (rows == 0 || (t->exists && t->settings.go_on_when_emptied)) return true;
+  if (rows == 0 || (t->exists && (t->settings.go_on_when_emptied || t->settings.deletes))) return true;
   if (t->exists && !t->settings.upsert) {
-    table_emptied(t->settings.table, t->base.setup.sink, rows, e);
+    table_emptied(&t->base.setup, t->settings.table, rows, e);
     return false;
   }
   log_say(LOG_LEVEL_WARN, "table %s is %s, though rows were stored in it: it is filled again from the start", t->settings.table,
@@ -217,6 +218,18 @@ static bool target_prepare(struct target *base, struct batch *b, struct error *e
 
 // ---- the batch
 
+// The statements of a batch.
+struct writing {
+  struct sqlite_query *insert, *remove; // `remove` NULL: the batch deletes nothing
+};
+
+static bool prepare_delete(struct sqlite_target *t, struct sqlite_query **q, struct error *e) {
+  char *sql = sqlite_table_delete_sql(&t->table, t->settings.table);
+  *q = sqlite_prepare(t->db, sql, e);
+  free(sql);
+  return *q != NULL;
+}
+
 static bool prepare_insert(struct sqlite_target *t, struct sqlite_query **q, struct error *e) {
   size_t used = 0;
   for (size_t i = 0; i < t->table.count; i++) used += t->table.columns[i].used;
@@ -258,6 +271,13 @@ static bool insert_row(struct sqlite_target *t, struct sqlite_query *q, struct e
   return sqlite_run(q, e);
 }
 
+static bool delete_row(struct sqlite_target *t, struct sqlite_query *q, struct error *e) {
+  int index = 1;
+  for (size_t i = 0; i < t->table.count; i++)
+    if (t->table.columns[i].key) bind_cell(q, index++, &t->row.scratch[i], &t->row.cells[i]);
+  return sqlite_run(q, e);
+}
+
 // "UNIQUE constraint failed: events.id, events.lon" or "CHECK constraint failed: positive": what stands behind the colon.
 static const char *constraint_of(const char *text) {
   static const char mark[] = "constraint failed: ";
@@ -282,12 +302,12 @@ static void mark_superseded(struct sqlite_target *t, struct batch *b) {
 }
 
 // Writes one row. A row that the database refuses is dead, and the one that it had superseded comes back in its place.
-static bool write_row(struct sqlite_target *t, struct sqlite_query *q, struct batch *b, uint32_t index, struct error *e) {
+static bool write_row(struct sqlite_target *t, const struct writing *q, struct batch *b, uint32_t index, struct error *e) {
   while (index != KEY_NONE) {
     struct batch_row *row = &b->rows[index];
     row->state = ROW_LIVE;
     if (row_read_or_kill(&t->row, &t->table, b, row)) {
-      if (insert_row(t, q, e)) return true;
+      if (row->is_delete ? delete_row(t, q->remove, e) : insert_row(t, q->insert, e)) return true;
       if (e->class != ERROR_DATA) return false;
       kill_refused(b, row, e);
       error_clear(e);
@@ -297,21 +317,23 @@ static bool write_row(struct sqlite_target *t, struct sqlite_query *q, struct ba
   return true;
 }
 
-// Without a table: every row is one that no table can be made of.
+// Without a table: every row is one that no table can be made of, and there is nothing that a tombstone could delete.
 static bool kill_all(struct sqlite_target *t, struct batch *b) {
-  for (size_t i = 0; i < b->count; i++)
-    if (b->rows[i].state == ROW_LIVE && !b->rows[i].is_letter) row_read_or_kill(&t->row, &t->table, b, &b->rows[i]);
+  for (size_t i = 0; i < b->count; i++) {
+    bool done = b->rows[i].is_letter || (b->rows[i].is_delete && t->table.deletes);
+    if (b->rows[i].state == ROW_LIVE && !done) row_read_or_kill(&t->row, &t->table, b, &b->rows[i]);
+  }
   return true;
 }
 
 static bool write_rows(struct sqlite_target *t, struct batch *b, struct error *e) {
-  struct sqlite_query *q;
-  if (t->settings.upsert) mark_superseded(t, b);
+  struct writing q = {0};
   if (!t->exists) return kill_all(t, b); // no record has had a field yet
-  if (!prepare_insert(t, &q, e)) return false;
+  if (t->settings.upsert) mark_superseded(t, b);
+  if (!prepare_insert(t, &q.insert, e) || (b->deletes > 0 && t->table.deletes && !prepare_delete(t, &q.remove, e))) return false;
   for (uint32_t i = 0; i < b->count; i++) {
     if (b->rows[i].state != ROW_LIVE || b->rows[i].is_letter) continue;
-    if (!write_row(t, q, b, i, e)) return false;
+    if (!write_row(t, &q, b, i, e)) return false;
   }
   return true;
 }

@@ -11,6 +11,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "workers/common/choices.h"
+
 char *file_identity(uint64_t device, uint64_t inode) {
   return memory_print("file:%llu:%llu", (unsigned long long)device, (unsigned long long)inode);
 }
@@ -78,11 +80,13 @@ bool file_read_at(const struct file *file, void *to, size_t length, uint64_t off
 }
 
 void file_choices(const struct file_source *f, const struct file *file, const char *found, struct error *e) {
-  error_set(
-      e, ERROR_OPERATOR, "position",
-      "%s. Nothing was read or skipped. Choices: put the old file back; or `weir positions set FILE SINK --source %s --partition '%s' --to "
-      "earliest` (what is in the file now is delivered from its beginning), `--to latest` (what is in it now is skipped)",
-      found, f->w->source, file->path);
+  char *set = choice_positions(job_root(&f->w->job), NULL), *partition = choice_quote(file->path);
+  error_set(e, ERROR_OPERATOR, "position",
+            "%s. Nothing was read or skipped. Choices: put the old file back; or `%s --source %s --partition %s --to earliest` (what is in "
+            "the file now is delivered from its beginning), `--to latest` (what is in it now is skipped)",
+            found, set, f->w->source, partition);
+  free(set);
+  free(partition);
 }
 
 static void truncated(const struct file_source *f, const struct file *file, uint64_t size, uint64_t position, struct error *e) {

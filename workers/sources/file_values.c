@@ -5,6 +5,7 @@
 
 #include "proto/limits.h"
 #include "proto/msgpack.h"
+#include "workers/common/choices.h"
 #include "workers/sources/file_bytes.h"
 #include "workers/sources/file_formats.h"
 
@@ -106,10 +107,13 @@ bool file_value_input(struct file_source *f, const struct source_input *input, c
 }
 
 static bool broken(const struct file_source *f, const struct file *file, const char *what, struct error *e) {
+  char *set = choice_positions(job_root(&f->w->job), NULL), *partition = choice_quote(file->path);
   error_set(e, ERROR_OPERATOR, "msgpack",
-            "\"%s\": %s at byte %llu; nothing behind it can be told apart. Repair the file, or skip to a later byte with "
-            "`weir positions set FILE` (source %s)",
-            file->path, what, (unsigned long long)file->at, f->w->source);
+            "\"%s\": %s at byte %llu; nothing behind it can be told apart. Choices: repair the file; or skip to a later byte with `%s "
+            "--source %s --partition %s --to BYTE`",
+            file->path, what, (unsigned long long)file->at, set, f->w->source, partition);
+  free(set);
+  free(partition);
   return false;
 }
 

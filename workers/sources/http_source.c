@@ -14,6 +14,7 @@
 
 #include "proto/clock.h"
 #include "proto/log.h"
+#include "workers/common/choices.h"
 #include "workers/common/feedback.h"
 #include "workers/sources/http_state.h"
 
@@ -37,28 +38,34 @@ static bool start_of(void *owner, uint64_t stream, uint64_t *position, struct er
   return false;
 }
 
+// The choices for a position that does not fit the journal, behind what was found.
+static bool refuse(const struct http_source *h, const char *found, const char *first, uint64_t to, const char *then, struct error *e) {
+  char *set = choice_positions(job_root(&h->w->job), NULL), *partition = choice_quote(HTTP_PARTITION);
+  error_set(e, ERROR_OPERATOR, "position", "%s. Nothing was sent or skipped. Choices: %s; or `%s --source %s --partition %s --to %llu` %s",
+            found, first, set, h->w->source, partition, (unsigned long long)to, then);
+  free(set);
+  free(partition);
+  return false;
+}
+
 static bool position_check(void *owner, uint64_t stream, uint64_t position, uint64_t witness, struct error *e) {
   struct http_source *h = owner;
   const struct journal_totals *totals = journal_totals(h->journal);
   (void)stream, (void)witness;
-  if (position >= totals->next) {
-    error_set(
-        e, ERROR_OPERATOR, "position",
-        "a sink has position %llu, but the journal \"%s\" has only given out positions up to %llu: an older copy of it was put back. "
-        "Nothing was sent or skipped. Choices: put the newer journal back; or `weir positions set FILE SINK --source %s --partition '%s' "
-        "--to %llu` (what is polled from now on is delivered), or to a lower one (delivered again from there)",
-        (unsigned long long)position, h->journal_path, (unsigned long long)(totals->next - 1), h->w->source, HTTP_PARTITION,
-        (unsigned long long)(totals->next - 1));
-    return false;
-  }
-  if (h->key || position >= totals->trimmed) return true;
-  error_set(
-      e, ERROR_OPERATOR, "position",
-      "a sink has position %llu, but the journal \"%s\" holds only what is behind position %llu (setting keep). Nothing was sent or "
-      "skipped. Choices: put an older copy of the journal back; or `weir positions set FILE SINK --source %s --partition '%s' --to %llu` "
-      "(what lies between is skipped)",
-      (unsigned long long)position, h->journal_path, (unsigned long long)totals->trimmed, h->w->source, HTTP_PARTITION,
-      (unsigned long long)totals->trimmed);
+  bool above = position >= totals->next, below = !h->key && position < totals->trimmed;
+  if (!above && !below) return true;
+  char *found = above ? memory_print("a sink has position %llu, but the journal \"%s\" has only given out positions up to %llu: an older "
+                                     "copy of it was put back",
+                                     (unsigned long long)position, h->journal_path, (unsigned long long)(totals->next - 1))
+                      : memory_print("a sink has position %llu, but the journal \"%s\" holds only what is behind position %llu (setting "
+                                     "keep)",
+                                     (unsigned long long)position, h->journal_path, (unsigned long long)totals->trimmed);
+  if (above)
+    refuse(h, found, "put the newer journal back", totals->next - 1,
+           "(what is polled from now on is delivered), or to a lower one (delivered again from there)", e);
+  else
+    refuse(h, found, "put an older copy of the journal back", totals->trimmed, "(what lies between is skipped)", e);
+  free(found);
   return false;
 }
 

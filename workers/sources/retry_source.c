@@ -21,6 +21,7 @@
 #include "proto/msgpack.h"
 #include "proto/record.h"
 #include "shm/crash_point.h"
+#include "workers/common/choices.h"
 #include "workers/common/feedback.h"
 #include "workers/common/store_retry.h"
 #include "workers/sources/source.h"
@@ -208,6 +209,7 @@ static bool letter_send(struct retry *r, const struct store_of *s, const struct 
                                .position = l->number,
                                .time = l->time,
                                .bytes = l->data.length,
+                               .tombstone = strcmp(l->format, "tombstone") == 0,
                                .retry = true,
                                .again = l->again < 0 ? RECORD_PART_ALL : (uint32_t)l->again};
   bool of_source = strcmp(r->of, "source") == 0;
@@ -258,11 +260,13 @@ static bool position_check(void *owner, uint64_t stream, uint64_t position, uint
   for (size_t i = 0; i < r->store_count; i++) {
     const struct store_of *s = &r->stores[i];
     if (s->stream != (int64_t)stream || position <= s->last) continue;
+    char *set = choice_positions(job_root(&r->w->job), NULL);
     error_set(
         e, ERROR_OPERATOR, "identity",
         "a sink is at %llu of what was retried of %s, but the store of sink %s has given out %llu only: it was restored from an older "
-        "copy. Nothing was changed. Choice: `weir positions set FILE SINK --source retry:%s --partition '%s' --to %llu`",
-        (unsigned long long)position, r->node, s->sink, (unsigned long long)s->last, r->node, s->sink, (unsigned long long)s->last);
+        "copy. Nothing was changed. Choice: `%s --source retry:%s --partition %s --to %llu`",
+        (unsigned long long)position, r->node, s->sink, (unsigned long long)s->last, set, r->node, s->sink, (unsigned long long)s->last);
+    free(set);
     return false;
   }
   return true;

@@ -92,7 +92,7 @@ void source_part_end(struct source *s, const struct source_input *input, uint32_
 // What cannot go on: a dead letter with its original bytes, cut where they do not fit.
 struct source_dead {
   const char *code, *reason;
-  const char *format; // "raw" (NULL too): as the source read them; "msgpack"
+  const char *format; // "raw" (NULL too): as the source read them; "msgpack"; "tombstone": msgpack of a record that deletes
   const void *bytes;
   uint64_t length;
   bool cut; // the bytes are not all of it

@@ -215,7 +215,7 @@ enum sql_step sql_engine_step(struct sql_engine *engine, struct sql_failure *fai
 
 enum sql_row sql_engine_row(struct sql_engine *engine, struct msgpack_writer *w, struct sql_failure *failure) {
   enum sql_row result = sql_output_row(engine, w, failure);
-  return result == SQL_ROW_GOOD && engine->output.check_statement ? sql_checks_row(engine, failure) : result;
+  return result == SQL_ROW_GOOD && engine->output.check_statement && !engine->record.tombstone ? sql_checks_row(engine, failure) : result;
 }
 
 struct single {

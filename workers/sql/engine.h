@@ -34,7 +34,8 @@ struct sql_record {
   uint64_t stream;         // hash of what identifies the stream: uuid() derives from it, the position and the part
   uint64_t position;
   uint32_t part;
-  int64_t time; // microseconds UTC: what now() gives
+  bool tombstone; // it holds a key alone: neither `checks` nor "not null" are asked of its rows
+  int64_t time;   // microseconds UTC: what now() gives
 };
 
 struct sql_spec {

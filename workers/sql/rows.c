@@ -185,7 +185,8 @@ static bool value_write(struct sql_engine *engine, const struct output_column *c
       return false;
     }
   }
-  if (!column->plain && !cell_cast(&output->tools, &column->rule, &cell, output->why, sizeof output->why)) return false;
+  bool missing = engine->record.tombstone && cell.value.type == MSGPACK_NIL;
+  if (!column->plain && !missing && !cell_cast(&output->tools, &column->rule, &cell, output->why, sizeof output->why)) return false;
   cell_write(&cell, w);
   return true;
 }

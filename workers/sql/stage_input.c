@@ -193,6 +193,7 @@ bool stage_next(void *context, struct sql_record *record) {
       .stream = s->identity,
       .position = s->header.position,
       .part = s->header.part,
+      .tombstone = (s->header.flags & RECORD_DELETE) != 0,
       .time = s->header.time,
   };
   return true;

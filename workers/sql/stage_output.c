@@ -44,7 +44,7 @@ static void commit_part(struct stage *s, uint8_t *payload, const struct record_h
 static struct record_header part_header(const struct stage *s, enum record_kind kind) {
   struct record_header header = s->header;
   header.kind = (uint8_t)kind;
-  header.flags = 0;
+  header.flags = kind == RECORD_DATA ? s->header.flags & RECORD_DELETE : 0;
   header.part = s->parts;
   header.code = 0;
   return header;
@@ -60,7 +60,8 @@ static void brake_reason(struct stage_brake *brake, const char *reason, const ch
 static bool dead_write_part(struct stage *s, const struct sql_failure *why, uint32_t again) {
   char reason[1024];
   snprintf(reason, sizeof reason, "%s", why->reason);
-  struct dead_letter letter = {.node = s->w->node, .reason = reason, .code = why->code, .column = why->column, .format = "msgpack"};
+  const char *format = s->header.flags & RECORD_DELETE ? "tombstone" : "msgpack";
+  struct dead_letter letter = {.node = s->w->node, .reason = reason, .code = why->code, .column = why->column, .format = format};
   uint32_t most = room_left(s), fixed = HEADER + dead_size(&letter);
   if (fixed > most) {
     reason[REASON_SHORT] = '\0';
