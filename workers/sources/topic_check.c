@@ -43,7 +43,7 @@ static void connect_check(struct check *c, const char *topic) {
   struct kafka_consumer *consumer = kafka_consumer_open(kafka, "weir-check", "weir-check", &e);
   struct found f = {.c = c};
   bool good = consumer && kafka_consumer_cluster(consumer, CONNECT_MS, &e);
-  if (good) check_find(c, CHECK_NOTE, "kafka", -1, NULL, "cluster %s answers; %s", kafka_consumer_cluster(consumer, 0, &e), line);
+  if (good) check_find(c, CHECK_NOTE, "topic", -1, NULL, "cluster %s answers; %s", kafka_consumer_cluster(consumer, 0, &e), line);
   good = good && kafka_consumer_find(consumer, topic, CONNECT_MS, topic_found, &f, &e);
   bool made = job_has(job_get(c->settings, "from"));
   if (!good)
