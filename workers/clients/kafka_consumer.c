@@ -310,9 +310,10 @@ void kafka_record_headers(const struct kafka_record *record, kafka_header_found 
 
 // ---- what others see
 
-void kafka_consumer_commit(struct kafka_consumer *c, const struct kafka_partition *all, size_t count) {
+void kafka_consumer_commit(struct kafka_consumer *c, const struct kafka_partition *all, size_t count, bool wait) {
   if (count == 0) return;
   rd_kafka_topic_partition_list_t *list = list_of(c, all, count);
-  rd_kafka_commit(c->handle, list, 1);
+  rd_kafka_resp_err_t code = rd_kafka_commit(c->handle, list, !wait);
+  if (wait) commit_answered(c->handle, code, list, c);
   rd_kafka_topic_partition_list_destroy(list);
 }

@@ -79,5 +79,5 @@ void kafka_record_headers(const struct kafka_record *record, kafka_header_found 
 
 // ---- what others see
 
-// Stores offsets under the group, for tools that show lag. Does not wait; a failure is a log line.
-void kafka_consumer_commit(struct kafka_consumer *c, const struct kafka_partition *all, size_t count);
+// Stores offsets under the group, for tools that show lag. A failure is a log line. `wait`: comes back with the answer.
+void kafka_consumer_commit(struct kafka_consumer *c, const struct kafka_partition *all, size_t count, bool wait);

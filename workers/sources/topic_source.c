@@ -24,7 +24,15 @@
 #include "workers/sources/topic_state.h"
 #include "workers/sources/topic_witness.h"
 
-enum { TURN = 64, SERVE_MS = 1000, LOOK_SECONDS = 30, LOOK_OUTAGE_SECONDS = 5, BACKOFF_MOST_MS = 10000 };
+enum {
+  TURN = 64,
+  SERVE_MS = 1000,
+  LOOK_SECONDS = 10,
+  LOOK_OUTAGE_SECONDS = 5,
+  FAREWELL_SECONDS = 3,
+  FAREWELL_POLL_MS = 10,
+  BACKOFF_MOST_MS = 10000
+};
 static const uint64_t second_ns = 1000000000;
 
 static bool settings_load(struct topic_source *t, struct error *e) {
@@ -189,7 +197,7 @@ static bool records_take(struct topic_source *t, bool *some, struct error *e) {
 // ---- on the side
 
 // What is durable everywhere, under the group: for tools that show lag.
-static void group_tell(struct topic_source *t) {
+static void group_tell(struct topic_source *t, bool wait) {
   struct kafka_partition *all = memory_get(t->count * sizeof *all);
   size_t count = 0;
   for (size_t i = 0; i < t->count; i++) {
@@ -199,8 +207,24 @@ static void group_tell(struct topic_source *t) {
     p->shown = durable;
     all[count++] = (struct kafka_partition){.topic = p->topic, .number = p->number, .offset = durable};
   }
-  kafka_consumer_commit(t->consumer, all, count);
+  kafka_consumer_commit(t->consumer, all, count, wait);
   free(all);
+}
+
+// The end of the run is in the ring. The sinks' last commits are waited for, within bounds: who looks at the group after a run with --once
+// is to see no lag.
+static void group_leave(struct topic_source *t) {
+  uint64_t end = clock_monotonic_ns() + FAREWELL_SECONDS * second_ns;
+  for (bool reached = false; !reached && clock_monotonic_ns() < end;) {
+    reached = true;
+    for (size_t i = 0; reached && i < t->count; i++) {
+      uint64_t stream = t->partitions[i].stream;
+      reached = feedback_minimum(t->w->feedback, t->w->feedbacks, stream) >= t->source.streams[stream].position;
+    }
+    if (!reached) worker_wait(t->w, FAREWELL_POLL_MS, SLOT_IDLE, NULL);
+  }
+  worker_busy_until(t->w, LOOK_SECONDS, "telling the group where it is");
+  group_tell(t, true);
 }
 
 // Once a second: the library's own reports, the group's offsets, now and then the brokers' list of partitions.
@@ -208,7 +232,7 @@ static bool serve(struct topic_source *t, uint64_t now, uint64_t *next_look, str
   char trouble[ERROR_TEXT];
   bool added;
   kafka_consumer_serve(t->consumer);
-  group_tell(t);
+  group_tell(t, false);
   kafka_consumer_trouble(t->consumer, trouble);
   if (trouble[0] && !t->outage) {
     struct error told;
@@ -278,7 +302,9 @@ static bool source_work(struct topic_source *t, struct error *e) {
   bool added, good = topic_partitions_find(t, true, &added, e) && records_loop(t, e);
   event_free(woken);
   if (!good && (error_is_set(e) || !t->source.stop)) return false;
-  return source_end(&t->source, e);
+  if (!source_end(&t->source, e)) return false;
+  if (t->w->feedbacks > 0) group_leave(t);
+  return true;
 }
 
 int topic_source_run(struct worker *w) {
