@@ -69,3 +69,22 @@ uint64_t hash_bytes(const void *bytes, size_t length, uint64_t seed) {
   hash = (hash ^ hash >> 29) * prime3;
   return hash ^ hash >> 32;
 }
+
+// MurmurHash2 with the seed of Kafka's Java client, from the published algorithm (32-bit words, little endian).
+uint32_t hash_kafka(const void *bytes, size_t length) {
+  static const uint32_t multiplier = 0x5bd1e995u, seed = 0x9747b28cu;
+  const uint8_t *at = bytes, *end = at + length;
+  uint32_t h = seed ^ (uint32_t)length;
+  for (; end - at >= 4; at += 4) {
+    uint32_t k = read32(at) * multiplier;
+    k ^= k >> 24;
+    h = (h * multiplier) ^ (k * multiplier);
+  }
+  if (end > at) {
+    for (size_t i = 0; i < (size_t)(end - at); i++) h ^= (uint32_t)at[i] << (8 * i);
+    h *= multiplier;
+  }
+  h ^= h >> 13;
+  h *= multiplier;
+  return h ^ h >> 15;
+}

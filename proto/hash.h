@@ -4,3 +4,5 @@
 #include <stddef.h>
 #include <stdint.h>
 uint64_t hash_bytes(const void *bytes, size_t length, uint64_t seed);
+// The hash by which Kafka's Java client deals keys to partitions: (hash & 0x7fffffff) % partitions.
+uint32_t hash_kafka(const void *bytes, size_t length);

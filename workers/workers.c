@@ -11,6 +11,7 @@
 #include "workers/common/streams.h"
 #include "workers/sinks/file_sink.h"
 #include "workers/sinks/table_sink.h"
+#include "workers/sinks/topic_sink.h"
 #include "workers/sources/file_source.h"
 #include "workers/sources/generate_source.h"
 #include "workers/sources/http_source.h"
@@ -34,6 +35,7 @@ const struct worker_kind worker_kinds[] = {
      .check = file_sink_check,
      .store = file_store_open,
      .writes = file_sink_writes},
+    {.name = "topic", .role = WORKER_SINKER, .run = topic_sink_run, .check = topic_sink_check},
 };
 const size_t worker_kind_count = sizeof worker_kinds / sizeof *worker_kinds;
 

@@ -37,6 +37,24 @@ static void agrees_with_published_vectors(void **state) {
     assert_int_equal(hash_bytes(bytes, vectors[i].length, vectors[i].seed), vectors[i].hash);
 }
 
+// As the tests of Kafka's Java client have them.
+static void deals_keys_as_java_does(void **state) {
+  (void)state;
+  static const struct {
+    const char *text;
+    int32_t hash;
+  } vectors[] = {
+      {"21", -973932308},
+      {"foobar", -790332482},
+      {"a-little-bit-long-string", -985981536},
+      {"a-little-bit-longer-string", -1486304829},
+      {"lkjh234lh9fiuh90y23oiuhsafujhadof229phr9h19h89h8", -58897971},
+      {"abc", 479470107},
+  };
+  for (size_t i = 0; i < sizeof vectors / sizeof *vectors; i++)
+    assert_int_equal((int32_t)hash_kafka(vectors[i].text, strlen(vectors[i].text)), vectors[i].hash);
+}
+
 static void agrees_on_a_text(void **state) {
   (void)state;
   assert_int_equal(hash_bytes("abc", 3, 0), 0x44BC2CF5AD770999u);
@@ -62,6 +80,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(agrees_with_published_vectors),
       cmocka_unit_test(agrees_on_a_text),
+      cmocka_unit_test(deals_keys_as_java_does),
       cmocka_unit_test(does_not_care_about_alignment),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -368,6 +368,7 @@ static bool begin(struct sink *s, const struct target_kind *kind, struct error *
                                .lanes = w->lanes,
                                .dead_store_bytes = (uint64_t)job_int(job_root(&w->job), "dead_store_bytes", 1 << 30),
                                .take_over = w->take_over,
+                               .shared = job_bool(job_root(&w->job), "shared", false),
                                .tick = tick,
                                .may_commit = may_commit,
                                .context = s};

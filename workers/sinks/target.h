@@ -63,6 +63,7 @@ struct target_setup {
   unsigned lane, lanes;
   uint64_t dead_store_bytes;
   bool take_over;
+  bool shared; // other instances may take over any of the source's streams at any time
   target_tick *tick;
   target_may_commit *may_commit;
   void *context; // of both
@@ -100,7 +101,7 @@ struct target {
   struct target_setup setup;
 };
 
-extern const struct target_kind target_sqlite, target_postgres, target_file;
+extern const struct target_kind target_sqlite, target_postgres, target_file, target_kafka;
 
 enum { TARGET_OWNER_SILENT_SECONDS = 10, TARGET_LOCK_SECONDS = 5, TARGET_BEAT_SECONDS = 4 };
 

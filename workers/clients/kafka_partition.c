@@ -1,0 +1,84 @@
+// Reads one partition of a small topic from its beginning to its end, by the simple consumer of the library: no group, no commits.
+//
+// The end is the high watermark of the first answer. Committed records alone are told up to the last stable offset, which stands still at
+// an open transaction, whoever's it is: so the end of what can be read is no end as long as it lies below that watermark.
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "proto/clock.h"
+#include "workers/clients/kafka_admin_parts.h"
+
+enum { SLICE_MS = 500 };
+
+struct reading {
+  struct kafka_admin *admin;
+  rd_kafka_topic_t *topic;
+  const char *name;
+  int32_t partition;
+  int64_t end; // -1: not known yet
+  kafka_record_told *tell;
+  void *context;
+};
+
+// The watermark that came with the last answer of the brokers.
+static void note_end(struct reading *r) {
+  int64_t low, high;
+  if (r->end >= 0) return;
+  if (rd_kafka_get_watermark_offsets(r->admin->rk, r->name, r->partition, &low, &high) != RD_KAFKA_RESP_ERR_NO_ERROR) return;
+  if (high >= 0) r->end = high;
+}
+
+enum step { STEP_ON, STEP_NOTHING, STEP_END, STEP_FAILED };
+
+static enum step take(struct reading *r, const rd_kafka_message_t *m, struct error *e) {
+  note_end(r);
+  if (m->err == RD_KAFKA_RESP_ERR__PARTITION_EOF) return r->end >= 0 && m->offset >= r->end ? STEP_END : STEP_NOTHING;
+  if (m->err != RD_KAFKA_RESP_ERR_NO_ERROR) {
+    kafka_error(e, m->err, r->name, rd_kafka_message_errstr(m));
+    return STEP_FAILED;
+  }
+  struct kafka_record record = {.key = m->key,
+                                .key_length = m->key_len,
+                                .value = m->payload,
+                                .value_length = m->len,
+                                .offset = m->offset,
+                                .time_ms = rd_kafka_message_timestamp(m, NULL)};
+  r->tell(r->context, &record);
+  return r->end >= 0 && m->offset + 1 >= r->end ? STEP_END : STEP_ON;
+}
+
+static bool read_all(struct reading *r, struct error *e) {
+  char *what = memory_print("reading topic %s, partition %" PRId32, r->name, r->partition);
+  char *open = memory_print("%s: waiting for a transaction of somebody else to end", what);
+  struct kafka_admin_wait wait;
+  kafka_admin_wait_begin(&wait, r->admin, what);
+  enum step step = STEP_ON;
+  while (step == STEP_ON || step == STEP_NOTHING) {
+    rd_kafka_message_t *m = rd_kafka_consume(r->topic, r->partition, SLICE_MS);
+    enum step before = step;
+    step = m ? take(r, m, e) : STEP_NOTHING;
+    if (m) rd_kafka_message_destroy(m);
+    // The clock runs while nothing comes.
+    if (step == STEP_ON) kafka_admin_wait_begin(&wait, r->admin, what);
+    if (step == STEP_NOTHING && before == STEP_NOTHING && r->end >= 0) wait.what = open;
+    if (step == STEP_NOTHING && !kafka_admin_wait_on(&wait, e)) step = STEP_FAILED;
+  }
+  free(what);
+  free(open);
+  return step == STEP_END;
+}
+
+bool kafka_partition_read(struct kafka_admin *a, const char *topic, int32_t partition, kafka_record_told *tell, void *context,
+                          struct error *e) {
+  struct reading r = {.admin = a, .name = topic, .partition = partition, .end = -1, .tell = tell, .context = context};
+  r.topic = rd_kafka_topic_new(a->rk, topic, NULL);
+  if (!r.topic || rd_kafka_consume_start(r.topic, partition, RD_KAFKA_OFFSET_BEGINNING) != 0) {
+    kafka_error(e, rd_kafka_last_error(), topic, NULL);
+    if (r.topic) rd_kafka_topic_destroy(r.topic);
+    return false;
+  }
+  bool good = read_all(&r, e);
+  rd_kafka_consume_stop(r.topic, partition);
+  rd_kafka_topic_destroy(r.topic);
+  return good;
+}

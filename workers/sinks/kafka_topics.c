@@ -1,0 +1,167 @@
+// The topics that a topic sink needs.
+#include "workers/sinks/kafka_topics.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "proto/log.h"
+#include "workers/sinks/kafka_positions.h"
+
+enum { POSITIONS_REPLICAS = 3 };
+
+// What the settings of an existing topic say.
+struct traits {
+  uint64_t message_most;
+  bool compacts, deletes;
+};
+
+static void note_trait(void *context, const char *name, const char *value) {
+  struct traits *t = context;
+  if (strcmp(name, "max.message.bytes") == 0) t->message_most = strtoull(value, NULL, 10);
+  if (strcmp(name, "cleanup.policy") == 0) {
+    t->compacts = strstr(value, "compact") != NULL;
+    t->deletes = strstr(value, "delete") != NULL;
+  }
+}
+
+// Settings that may not be read are taken to be the brokers' defaults.
+static bool read_traits(struct kafka_admin *a, const char *topic, struct traits *t, struct error *e) {
+  *t = (struct traits){.message_most = KAFKA_BATCH_MOST};
+  if (kafka_topic_settings(a, topic, note_trait, t, e)) return true;
+  if (e->class != ERROR_OPERATOR) return false;
+  log_say(LOG_LEVEL_INFO, "the settings of topic %s cannot be read, so messages up to %d bytes are sent: %s", topic, KAFKA_BATCH_MOST,
+          e->text);
+  error_clear(e);
+  return true;
+}
+
+static uint32_t most_of(const struct traits *t) {
+  uint64_t most = t->message_most < UINT32_MAX ? t->message_most : UINT32_MAX;
+  return most > KAFKA_BATCH_OVERHEAD * 2 ? (uint32_t)most - KAFKA_BATCH_OVERHEAD : KAFKA_BATCH_OVERHEAD;
+}
+
+// ---- topics to be made
+
+void kafka_spec_make(const struct topic_settings *s, struct kafka_topic_spec *spec) {
+  *spec = (struct kafka_topic_spec){.name = s->topic, .partitions = s->partitions, .replicas = s->replication};
+  struct job_walk walk = job_walk_start(s->create_config);
+  struct job_value value;
+  char *name = NULL;
+  while (spec->count < KAFKA_TOPIC_SETTINGS && job_walk_next(&walk, &name, &value)) {
+    char *text = job_value_text(value);
+    spec->settings[spec->count].name = name;
+    spec->settings[spec->count++].value = text ? text : memory_text("");
+  }
+}
+
+void kafka_spec_free(struct kafka_topic_spec *spec) {
+  for (size_t i = 0; i < spec->count; i++) {
+    free((void *)(uintptr_t)spec->settings[i].name);
+    free((void *)(uintptr_t)spec->settings[i].value);
+  }
+  spec->count = 0;
+}
+
+// Small segments, rolled and cleaned often: a start reads the whole partition, and the newest segment is never compacted.
+bool kafka_spec_positions(struct kafka_admin *a, struct kafka_topic_spec *spec, struct error *e) {
+  struct kafka_cluster cluster;
+  if (!kafka_admin_cluster(a, &cluster, e)) return false;
+  free(cluster.id);
+  int replicas = cluster.brokers < POSITIONS_REPLICAS ? cluster.brokers : POSITIONS_REPLICAS;
+  *spec = (struct kafka_topic_spec){.name = KAFKA_POSITIONS_TOPIC,
+                                    .partitions = KAFKA_POSITIONS_MOST,
+                                    .replicas = replicas > 0 ? replicas : 1,
+                                    .settings = {{"cleanup.policy", "compact"},
+                                                 {"message.timestamp.type", "LogAppendTime"},
+                                                 {"segment.bytes", "16777216"},
+                                                 {"segment.ms", "3600000"},
+                                                 {"min.cleanable.dirty.ratio", "0.1"},
+                                                 {"min.insync.replicas", replicas >= POSITIONS_REPLICAS ? "2" : "1"}},
+                                    .count = 6};
+  return true;
+}
+
+static bool make(struct kafka_admin *a, const struct kafka_topic_spec *spec, struct error *e) {
+  if (!kafka_topic_make(a, spec, false, e)) {
+    // Rights that are missing, a policy, more replicas than brokers: somebody must decide.
+    return false;
+  }
+  log_say(LOG_LEVEL_INFO, "topic made: %s", spec->name);
+  return true;
+}
+
+// ---- topics that are there
+
+struct differing {
+  const struct kafka_topic_spec *spec;
+  struct buffer *out;
+};
+
+static void note_difference(void *context, const char *name, const char *value) {
+  struct differing *d = context;
+  for (size_t i = 0; i < d->spec->count; i++)
+    if (strcmp(d->spec->settings[i].name, name) == 0 && strcmp(d->spec->settings[i].value, value) != 0)
+      buffer_print(d->out, "%s%s is %s, not %s", d->out->length ? "; " : "", name, value, d->spec->settings[i].value);
+}
+
+bool kafka_topic_differs(struct kafka_admin *a, const struct kafka_topic_spec *spec, const struct kafka_topic *topic, struct buffer *out,
+                         struct error *e) {
+  struct differing d = {spec, out};
+  if (spec->partitions > 0 && spec->partitions != topic->partitions)
+    buffer_print(out, "it has %" PRId32 " partitions, not %d", topic->partitions, spec->partitions);
+  if (spec->replicas > 0 && spec->replicas != topic->replicas)
+    buffer_print(out, "%sit has %d replicas, not %d", out->length ? "; " : "", topic->replicas, spec->replicas);
+  return spec->count == 0 || kafka_topic_settings(a, spec->name, note_difference, &d, e);
+}
+
+static bool tell_differences(struct kafka_admin *a, const struct kafka_topic_spec *spec, const struct kafka_topic *topic, struct error *e) {
+  struct buffer text = {0};
+  bool good = kafka_topic_differs(a, spec, topic, &text, e) || e->class == ERROR_OPERATOR;
+  if (good) error_clear(e);
+  if (text.length > 0)
+    log_say(LOG_LEVEL_WARN, "topic %s is not as `create` says and is left as it is: %s", spec->name, buffer_cstring(&text));
+  buffer_free(&text);
+  return good;
+}
+
+static bool open_one(struct kafka_admin *a, const struct kafka_topic_spec *spec, struct traits *traits, struct error *e) {
+  struct kafka_topic topic;
+  if (!kafka_topic_look(a, spec->name, &topic, e)) return false;
+  if (!topic.exists && !make(a, spec, e)) return false;
+  if (topic.exists && !tell_differences(a, spec, &topic, e)) return false;
+  return read_traits(a, spec->name, traits, e);
+}
+
+static bool open_positions(struct kafka_admin *a, struct kafka_topics *topics, struct traits *traits, struct error *e) {
+  struct kafka_topic topic;
+  struct kafka_topic_spec spec;
+  if (!kafka_topic_look(a, KAFKA_POSITIONS_TOPIC, &topic, e)) return false;
+  if (!topic.exists) {
+    if (!kafka_spec_positions(a, &spec, e) || !make(a, &spec, e) || !kafka_topic_look(a, KAFKA_POSITIONS_TOPIC, &topic, e)) return false;
+  }
+  if (!read_traits(a, KAFKA_POSITIONS_TOPIC, traits, e)) return false;
+  topics->positions_partitions = topic.partitions;
+  if (!traits->deletes) return true;
+  error_set(e, ERROR_OPERATOR, "positions",
+            "topic " KAFKA_POSITIONS_TOPIC
+            " deletes old records (cleanup.policy), and positions with them: set its cleanup.policy to compact");
+  return false;
+}
+
+bool kafka_topics_open(struct kafka_admin *a, const struct topic_settings *s, struct kafka_topics *topics, struct error *e) {
+  struct traits positions, rows = {0}, letters = {.message_most = KAFKA_BATCH_MOST};
+  *topics = (struct kafka_topics){0};
+  struct kafka_topic_spec spec, dead = {.name = s->dead_topic, .partitions = -1, .replicas = -1};
+  if (!open_positions(a, topics, &positions, e)) return false;
+  kafka_spec_make(s, &spec);
+  bool good = open_one(a, &spec, &rows, e) && (!s->dead_topic || open_one(a, &dead, &letters, e));
+  kafka_spec_free(&spec);
+  if (!good) return false;
+  topics->compacted = rows.compacts;
+  topics->row_most = most_of(&rows);
+  topics->letter_most = most_of(&letters);
+  uint32_t least = topics->row_most < topics->letter_most ? topics->row_most : topics->letter_most;
+  topics->batch_bytes = least < KAFKA_BATCH_MOST ? least : KAFKA_BATCH_MOST;
+  return true;
+}

@@ -1,0 +1,284 @@
+// A writer of a topic sink: the transaction in hand, and the memory of what was sent in it.
+#include "workers/sinks/kafka_writer.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "proto/hash.h"
+#include "workers/sinks/kafka_dead.h"
+
+enum { CHUNK_BYTES = 256 << 10, CHUNK_ROWS = 4096 };
+
+struct encoded {
+  struct kafka_row row;
+  int32_t partition;
+  uint64_t mark;
+};
+
+struct kafka_chunk {
+  struct kafka_chunk *next;
+  struct buffer bytes;
+  struct encoded rows[CHUNK_ROWS];
+  size_t count;
+};
+
+static void chunks_free(struct kafka_chunk **list) {
+  while (*list) {
+    struct kafka_chunk *c = *list;
+    *list = c->next;
+    buffer_free(&c->bytes);
+    free(c);
+  }
+}
+
+// Nothing of the last transaction is on its way any more: its memory is free again.
+static void take_back(struct kafka_writer *w) {
+  while (w->sent) {
+    struct kafka_chunk *c = w->sent;
+    w->sent = c->next;
+    c->next = w->spare;
+    w->spare = c;
+  }
+}
+
+static struct kafka_chunk *chunk_of(struct kafka_writer *w) {
+  if (!w->filling) {
+    w->filling = w->spare ? w->spare : memory_get(sizeof *w->filling);
+    w->spare = w->spare ? w->spare->next : NULL;
+    w->filling->next = NULL;
+    w->filling->count = 0;
+    buffer_clear(&w->filling->bytes);
+    buffer_reserve(&w->filling->bytes, CHUNK_BYTES);
+  }
+  return w->filling;
+}
+
+// ---- opening and closing
+
+bool kafka_writer_open(struct kafka_writer *w, const struct kafka_writer_setup *setup, struct error *e) {
+  const struct topic_settings *s = setup->settings;
+  const struct target_setup *target = setup->target;
+  char *client = memory_print("weir %s/%s", target->pipeline, target->sink);
+  struct kafka_producer_setup producer = {.kafka = s->kafka,
+                                          .client = client,
+                                          .transactional_id = s->exactly_once ? w->id : NULL,
+                                          .transaction_ms = s->transaction_ms,
+                                          .compression = s->compression,
+                                          .batch_bytes = setup->topics->batch_bytes,
+                                          .tick = target->tick,
+                                          .context = target->context};
+  w->producer = kafka_producer_open(&producer, e);
+  free(client);
+  if (!w->producer) return false;
+  if (s->exactly_once && !kafka_producer_init(w->producer, e)) goto failed;
+  w->rows = kafka_outlet_open(w->producer, s->topic, e);
+  if (!w->rows) goto failed;
+  w->positions = kafka_outlet_open(w->producer, KAFKA_POSITIONS_TOPIC, e);
+  if (!w->positions) goto failed;
+  if (s->dead_topic) w->letters = kafka_outlet_open(w->producer, s->dead_topic, e);
+  if (s->dead_topic && !w->letters) goto failed;
+  return true;
+failed:
+  kafka_writer_close(w);
+  return false;
+}
+
+void kafka_writer_close(struct kafka_writer *w) {
+  kafka_producer_close(w->producer);
+  w->producer = NULL;
+  w->rows = w->letters = w->positions = NULL;
+  w->begun = false;
+  take_back(w);
+  if (w->filling) {
+    w->filling->next = w->spare;
+    w->spare = w->filling;
+    w->filling = NULL;
+  }
+}
+
+void kafka_writer_free(struct kafka_writer *w) {
+  kafka_writer_close(w);
+  chunks_free(&w->spare);
+  free(w->id);
+  free(w->source);
+  free(w->partition);
+  *w = (struct kafka_writer){0};
+}
+
+// ---- rows
+
+bool kafka_writer_begin(struct kafka_writer *w, struct error *e) {
+  if (w->begun) return true;
+  take_back(w);
+  w->begun = kafka_producer_begin(w->producer, e);
+  return w->begun;
+}
+
+bool kafka_writer_push(struct kafka_writer *w, struct error *e) {
+  struct kafka_chunk *c = w->filling;
+  if (!c || c->count == 0) return true;
+  struct kafka_message messages[512];
+  bool good = true;
+  for (size_t done = 0; done < c->count && good;) {
+    size_t some = c->count - done < 512 ? c->count - done : 512;
+    for (size_t i = 0; i < some; i++) {
+      const struct encoded *r = &c->rows[done + i];
+      messages[i] = (struct kafka_message){.key = r->row.key.is_there ? c->bytes.at + r->row.key.at : NULL,
+                                           .key_length = r->row.key.length,
+                                           .value = r->row.value.is_there ? c->bytes.at + r->row.value.at : NULL,
+                                           .value_length = r->row.value.length,
+                                           .partition = r->partition,
+                                           .mark = r->mark};
+    }
+    good = kafka_outlet_send(w->rows, messages, some, e);
+    done += some;
+  }
+  c->next = w->sent;
+  w->sent = c;
+  w->filling = NULL;
+  return good;
+}
+
+static int32_t deal(struct kafka_writer *w, const struct kafka_place *key, const uint8_t *bytes) {
+  uint32_t partitions = (uint32_t)kafka_outlet_partitions(w->rows);
+  if (key->is_there) return (int32_t)((hash_kafka(bytes + key->at, key->length) & 0x7fffffff) % partitions);
+  return (int32_t)(w->next_partition++ % partitions);
+}
+
+// A message with headers goes out by itself, copied.
+static bool send_with_headers(struct kafka_writer *w, const struct topic_settings *s, const struct batch_row *record,
+                              const struct encoded *r, struct buffer *bytes, struct error *e) {
+  struct kafka_place *places = memory_get((s->header_count + 1) * sizeof *places);
+  struct kafka_header *headers = memory_get((s->header_count + 1) * sizeof *headers);
+  size_t count = 0;
+  for (size_t i = 0; i < s->header_count; i++) kafka_column_text(record, s->headers[i].column, bytes, &places[i]);
+  for (size_t i = 0; i < s->header_count; i++)
+    if (places[i].is_there)
+      headers[count++] = (struct kafka_header){.name = s->headers[i].name, .value = bytes->at + places[i].at, .length = places[i].length};
+  struct kafka_message message = {.key = r->row.key.is_there ? bytes->at + r->row.key.at : NULL,
+                                  .key_length = r->row.key.length,
+                                  .value = r->row.value.is_there ? bytes->at + r->row.value.at : NULL,
+                                  .value_length = r->row.value.length,
+                                  .partition = r->partition,
+                                  .mark = r->mark};
+  bool good = kafka_outlet_send_one(w->rows, &message, headers, count, e);
+  free(headers);
+  free(places);
+  return good;
+}
+
+// Why the topic would not take this message; NULL: it does.
+static const char *refusal(const struct kafka_writer_setup *setup, const struct kafka_row *row, const char **code, char *text,
+                           size_t room) {
+  size_t size = row->key.length + row->value.length;
+  if (!row->key.is_there && setup->topics->compacted) {
+    *code = "no-key";
+    return "the topic is compacted and takes no message without a key";
+  }
+  if (size <= setup->topics->row_most) return NULL;
+  *code = "too-large";
+  snprintf(text, room, "the message has %zu bytes, the topic takes %" PRIu32 " (max.message.bytes)", size, setup->topics->row_most);
+  return text;
+}
+
+bool kafka_writer_row(struct kafka_writer *w, const struct kafka_writer_setup *setup, struct batch *b, uint64_t mark, struct error *e) {
+  struct batch_row *record = &b->rows[mark];
+  if (record->set_aside) {
+    batch_kill(b, record, "set aside unseen: this input killed its worker again and again", "poison", NULL, NULL);
+    return true;
+  }
+  struct kafka_chunk *c = chunk_of(w);
+  struct encoded *r = &c->rows[c->count];
+  struct kafka_fault fault;
+  size_t before = c->bytes.length;
+  if (!kafka_row_make(setup->settings, record, &c->bytes, &r->row, &fault)) {
+    batch_kill(b, record, fault.reason, fault.code, fault.column, NULL);
+    return true;
+  }
+  char text[128];
+  const char *code, *why = refusal(setup, &r->row, &code, text, sizeof text);
+  if (why) {
+    c->bytes.length = before;
+    batch_kill(b, record, why, code, NULL, NULL);
+    return true;
+  }
+  r->partition = deal(w, &r->row.key, c->bytes.at);
+  r->mark = mark;
+  if (setup->settings->header_count > 0) {
+    bool good = send_with_headers(w, setup->settings, record, r, &c->bytes, e);
+    c->bytes.length = before;
+    return good;
+  }
+  c->count++;
+  return (c->count < CHUNK_ROWS && c->bytes.length < CHUNK_BYTES) || kafka_writer_push(w, e);
+}
+
+// ---- letters, positions, signs of life
+
+bool kafka_writer_letter(struct kafka_writer *w, const struct kafka_writer_setup *setup, const struct dead_entry *entry, struct error *e) {
+  struct kafka_dead letter;
+  kafka_dead_make(entry, setup->topics->letter_most, &letter);
+  struct kafka_message message = {.key = letter.key,
+                                  .key_length = letter.key_length,
+                                  .value = letter.value,
+                                  .value_length = letter.value_length,
+                                  .mark = KAFKA_MARK_OTHER};
+  uint32_t partitions = (uint32_t)kafka_outlet_partitions(w->letters);
+  message.partition = (int32_t)((hash_kafka(entry->id, strlen(entry->id)) & 0x7fffffff) % partitions);
+  bool good = kafka_outlet_send_one(w->letters, &message, letter.headers, letter.count, e);
+  kafka_dead_free(&letter);
+  return good;
+}
+
+static bool send_record(struct kafka_writer *w, const struct buffer *key, const struct buffer *value, int32_t partition, struct error *e) {
+  struct kafka_message message = {.key = key->at,
+                                  .key_length = key->length,
+                                  .value = value->at,
+                                  .value_length = value->length,
+                                  .partition = partition,
+                                  .mark = KAFKA_MARK_OTHER};
+  return kafka_outlet_send_one(w->positions, &message, NULL, 0, e);
+}
+
+bool kafka_writer_position(struct kafka_writer *w, const struct kafka_position *row, int32_t partition, struct error *e) {
+  struct buffer key = {0}, value = {0};
+  kafka_position_key(row, &key);
+  kafka_position_value(row, &value);
+  bool good = send_record(w, &key, &value, partition, e);
+  buffer_free(&key);
+  buffer_free(&value);
+  return good;
+}
+
+bool kafka_writer_sign(struct kafka_writer *w, const struct kafka_writer_seen *seen, int32_t partition, struct error *e) {
+  struct buffer key = {0}, value = {0};
+  kafka_writer_key(seen, &key);
+  kafka_writer_value(seen, &value);
+  bool good = send_record(w, &key, &value, partition, e);
+  buffer_free(&key);
+  buffer_free(&value);
+  return good;
+}
+
+// ---- the end
+
+bool kafka_writer_commit(struct kafka_writer *w, struct error *e) {
+  if (!kafka_producer_commit(w->producer, e)) return false;
+  w->begun = false;
+  return true;
+}
+
+bool kafka_writer_abort(struct kafka_writer *w) {
+  struct error e = {0};
+  if (!w->producer) return false;
+  bool good = kafka_producer_is_sound(w->producer) && kafka_producer_abort(w->producer, &e);
+  w->begun = false;
+  if (w->filling) { // encoded, and never sent
+    w->filling->count = 0;
+    buffer_clear(&w->filling->bytes);
+  }
+  if (!good) kafka_writer_close(w);
+  return good;
+}
