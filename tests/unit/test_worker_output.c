@@ -21,6 +21,7 @@ struct fixture {
   struct lane lane;
   struct seat seat;
   struct plan_node node;
+  struct plan_worker worker;
   int writer;  // the worker's end
   int printed; // stands in for standard error
   int before;  // the real one
@@ -33,7 +34,9 @@ static int setup(void **state) {
   f->i.base = event_base_new();
   f->lane = (struct lane){.instance = &f->i, .seats = &f->seat, .seat_count = 1};
   f->node = (struct plan_node){.name = memory_text("cleaned"), .kind = worker_kind_find(WORKER_TRANSFORMER, "sql")};
-  f->seat = (struct seat){.lane = &f->lane, .node = &f->node, .name = memory_text("cleaned/0"), .pid = 4711, .spawned = 3, .output.fd = -1};
+  f->worker = (struct plan_worker){.kind = f->node.kind};
+  f->seat = (struct seat){
+      .lane = &f->lane, .plan = &f->worker, .node = &f->node, .name = memory_text("cleaned/0"), .pid = 4711, .spawned = 3, .output.fd = -1};
   f->printed = memfd_create("printed", MFD_CLOEXEC);
   if (!f->i.base || f->printed < 0 || pipe2(ends, O_CLOEXEC) != 0) return -1;
   if (fcntl(ends[0], F_SETFL, O_NONBLOCK) != 0) return -1;
