@@ -61,6 +61,7 @@ struct lane {
   bool given_up;    // one of its workers failed: what is in the rings drains as far as it can
   unsigned cuts;    // how often it was started from durable positions again
   uint64_t wait_ms; // before the start after the cut under way
+  uint64_t done_ns; // draining: since when everything is stored; 0: something is left
 };
 
 // Makes all lanes of the plan with their memory; starts nobody.

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "proto/buffer.h"
+#include "supervisor/drain.h"
 #include "supervisor/instance.h"
 #include "supervisor/lane.h"
 #include "supervisor/say.h"
@@ -30,6 +31,7 @@ static void deadline_over(int fd, short what, void *context) {
   if (i->stop.exit_code == 0) i->stop.exit_code = 1;
   say(i, LOG_LEVEL_WARN, "not everything could be stored within %llu ms: the rest is read again at the next start",
       (unsigned long long)i->plan->drain_ms);
+  drain_tell_left(i);
   everybody_kill(i, "the time to drain is over");
 }
 

@@ -14,6 +14,7 @@
 // DIAGNOSTICS   One line when the end begins, one when the deadline passes; stop_report tells what failed.
 #pragma once
 #include <stdbool.h>
+#include <stdint.h>
 
 struct event;
 struct instance;
@@ -30,6 +31,7 @@ struct stop {
   const struct seat *culprit;
   char *reason; // the culprit's error, owned
   unsigned failures;
+  uint64_t draining_ns, told_ns; // drain.c: since when, and when it last said what it waits for
 };
 
 void stop_ask(struct instance *i, const char *why);

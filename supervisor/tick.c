@@ -4,6 +4,7 @@
 #include <event2/event.h>
 
 #include "proto/clock.h"
+#include "supervisor/drain.h"
 #include "supervisor/hang.h"
 #include "supervisor/instance.h"
 #include "supervisor/lane.h"
@@ -44,6 +45,7 @@ static void tick(int fd, short what, void *context) {
   ready_check(i);
   if (now >= i->tick.grace_ns) hang_check(i, now);
   relax_check(i);
+  drain_check(i, now);
   notify_watchdog(&i->notify, now);
   progress_step(i, now);
   timer_set(i);

@@ -1,6 +1,6 @@
 // The supervisor's clock: what has to be looked at again and again, in one timer (CLOCK_MONOTONIC).
 //
-// NAME          tick - hang check, end of careful lives, readiness, watchdog, progress
+// NAME          tick - hang check, end of careful lives, what a stop waits for, readiness, watchdog, progress
 // DESCRIPTION   Every TICK_MS; more often until all workers are up, so that systemd hears of it at once.
 // DIAGNOSTICS   ERROR_ENVIRONMENT when the timer cannot be made.
 #pragma once

@@ -18,6 +18,7 @@
 #include "supervisor/status.h"
 
 enum { EXIT_RUN_TIME = 1, EXIT_USAGE = 2, EXIT_MACHINE = 3 };
+enum { TELL_MS = 2000, TELL_AGAIN_MS = 5000 };
 
 // Owned by the caller; NULL after having said why.
 static char *state_of(const struct command *c) {
@@ -63,13 +64,43 @@ static bool print_all(const struct buffer *out) {
   return fwrite(out->at, 1, out->length, stdout) == out->length && fflush(stdout) == 0;
 }
 
+static void tell_node(struct job_value node) {
+  char *name = job_text(node, "name", ""), *state = job_text(node, "state", ""), *doing = job_text(node, "doing", "");
+  bool waits = strcmp(state, "waiting") == 0 || strcmp(state, "blocked") == 0;
+  if (waits) fprintf(stderr, "weir stop: %s is %s%s%s\n", name, state, *doing ? ": " : "", doing);
+  free(name);
+  free(state);
+  free(doing);
+}
+
+// What an instance that does not end yet waits for. One that does not answer any more is about to go.
+static void tell_waiting(const char *socket) {
+  struct answer a = {0};
+  struct error e = {0};
+  if (control_ask(socket, CONTROL_STATUS, &a.text, &e) && json_read(&a.text, &a.packed, &a.root)) {
+    struct job_walk walk = job_walk_start(job_get(a.root, "nodes"));
+    struct job_value node;
+    while (job_walk_next(&walk, NULL, &node)) tell_node(node);
+  }
+  answer_free(&a);
+}
+
 // Waits until the process that answered is gone. A number that names nobody is a process that was quicker.
-static void wait_for_end(struct answer *a) {
+static void wait_for_end(struct answer *a, const char *socket) {
   pid_t pid = (pid_t)job_int(a->root, "pid", 0);
-  int process = pid > 0 ? pidfd_open(pid, 0) : -1;
+  int process = pid > 0 ? pidfd_open(pid, 0) : -1, ready;
   if (process < 0) return;
   struct pollfd end = {.fd = process, .events = POLLIN};
-  while (poll(&end, 1, -1) < 0 && errno == EINTR) continue;
+  bool told = false;
+  while ((ready = poll(&end, 1, told ? TELL_AGAIN_MS : TELL_MS)) <= 0) {
+    if (ready < 0 && errno != EINTR) break;
+    if (ready < 0) continue;
+    if (!told)
+      fprintf(stderr, "weir stop: it stores what was read, for at most %lld s\n",
+              (long long)(job_int(a->root, "drain_ms", 0) + 999) / 1000);
+    told = true;
+    tell_waiting(socket);
+  }
   close(process);
 }
 
@@ -108,7 +139,7 @@ static int ask(const struct command *c, const char *state) {
     code = EXIT_RUN_TIME;
   } else {
     code = show(c, &a);
-    if (code == 0 && c->verb == VERB_STOP) wait_for_end(&a);
+    if (code == 0 && c->verb == VERB_STOP) wait_for_end(&a, socket);
   }
   free(socket);
   answer_free(&a);

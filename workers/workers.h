@@ -9,6 +9,7 @@
 #include "proto/error.h"
 #include "proto/job.h"
 #include "workers/common/journal_look.h"
+#include "workers/common/pending.h"
 #include "workers/common/store_retry.h"
 #include "workers/common/stores.h"
 #include "workers/common/worker.h"

@@ -279,10 +279,51 @@ def test_a_drain_that_does_not_end_is_cut_and_told(start, lines, status):
         ended = running.stop()
     assert ended.code == 1, ended
     assert "not everything could be stored" in ended.err
+    assert re.search(r'msg="not stored in time" worker=out/0 .*source=lines partitions=1 next="the source gives it again', ended.err), ended
     running = start(lines.path)
     lines.wait_for(49, running)
     assert running.stop().code == 0
     assert lines.numbers() == list(range(1, 50))
+
+
+def test_a_stop_does_not_wait_for_nothing(start, weir, server, database, tmp_path):
+    """The target is down, but all that was read is stored: there is nothing to wait for, and nothing has failed."""
+    (tmp_path / "pipeline.yaml").write_text(PIPELINE.replace("in/*.ndjson", "a.ndjson") % {"lanes": 1, "drain": "1h", "url": database.url})
+    (tmp_path / "a.ndjson").write_text('{"n": 1}\n{"n": 2}\n')
+    running = start("pipeline.yaml")
+    eventually("2 rows", lambda: count(database, "numbers") == 2)
+    server.stop_immediate()
+    try:
+        eventually("the outage is told", lambda: "the target does not answer" in running.err)
+        asked = weir("stop", "pipeline.yaml")
+    finally:
+        server.start()
+    ended = running.wait()
+    assert asked.code == 0 and ended.code == 0, ended
+    assert "everything is stored" in ended.err and "msg=stopped" in ended.err
+
+
+def test_a_stop_says_what_it_waits_for(start, weir, server, database, tmp_path):
+    (tmp_path / "pipeline.yaml").write_text(PIPELINE.replace("in/*.ndjson", "a.ndjson") % {"lanes": 1, "drain": "1h", "url": database.url})
+    (tmp_path / "a.ndjson").write_text('{"n": 1}\n')
+    running = start("pipeline.yaml")
+    eventually("a row", lambda: count(database, "numbers") == 1)
+    server.stop_immediate()
+    asked = []
+    asking = threading.Thread(target=lambda: asked.append(weir("stop", "pipeline.yaml")))
+    try:
+        with open(tmp_path / "a.ndjson", "a") as file:
+            file.write('{"n": 2}\n')
+        eventually("the outage is told", lambda: "the target does not answer" in running.err)
+        asking.start()
+        eventually("it says what it waits for", lambda: running.err.count('msg="waiting for what is not stored yet" worker=out/0') >= 3)
+    finally:
+        server.start()
+    ended = running.wait()
+    asking.join()
+    assert ended.code == 0 and "partitions=1" in ended.err and asked[0].code == 0, ended
+    assert "weir stop: out is waiting: waiting for the target" in asked[0].err, asked
+    assert database.query("SELECT n FROM numbers ORDER BY n") == [(1,), (2,)]
 
 
 def test_a_worker_that_dies_in_the_drain_is_replaced(start, lines, status):

@@ -42,6 +42,8 @@ static bool streams_load(struct source *s, struct error *e) {
     stream->witness = source_note(s, i)[1];
     // Position 0 is "not begun" or "begun at 0 with nothing published": settling it (again) is right for both.
     stream->begun = stream->position > 0;
+    // A predecessor may have died between publishing and saying so.
+    if (stream->begun) words_store(&s->w->source_words, source_word(i, STREAM_ISSUED), stream->position);
     s->count = i + 1;
   }
   return true;
