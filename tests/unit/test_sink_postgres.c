@@ -132,8 +132,9 @@ static void test_tombstones_equal_for_the_server_only(void **state) {
   scene_open(&x, DELETES);
   db_do("CREATE TABLE t (id numeric PRIMARY KEY, name text)");
   scene_start(&x);
-  send_row(&x.r, x.s, 1, "{\"id\":\"1.00\",\"name\":\"a\"}");
-  send_row(&x.r, x.s, 2, "{\"id\":\"2\",\"name\":\"b\"}");
+  send_row(&x.r, x.s, 1, "{\"id\":\"2\",\"name\":\"b\"}");
+  stream_until(&x.r, x.s, 1);
+  send_row(&x.r, x.s, 2, "{\"id\":\"1.00\",\"name\":\"a\"}");
   send_tombstone(&x.r, x.s, 3, "{\"_key\":\"1.0\"}");
   send_tombstone(&x.r, x.s, 4, "{\"_key\":\"2.00\"}");
   send_row(&x.r, x.s, 5, "{\"id\":\"2.0\",\"name\":\"c\"}");
