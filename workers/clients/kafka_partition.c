@@ -71,6 +71,9 @@ static bool read_all(struct reading *r, struct error *e) {
 bool kafka_partition_read(struct kafka_admin *a, const char *topic, int32_t partition, kafka_record_told *tell, void *context,
                           struct error *e) {
   struct reading r = {.admin = a, .name = topic, .partition = partition, .end = -1, .tell = tell, .context = context};
+  struct kafka_topic seen;
+  // Whoever asks for a topic's leader before he reads is not made to wait for the library's next look at the cluster.
+  if (!kafka_topic_look(a, topic, &seen, e)) return false;
   r.topic = rd_kafka_topic_new(a->rk, topic, NULL);
   if (!r.topic || rd_kafka_consume_start(r.topic, partition, RD_KAFKA_OFFSET_BEGINNING) != 0) {
     kafka_error(e, rd_kafka_last_error(), topic, NULL);
