@@ -35,7 +35,7 @@ const struct worker_kind worker_kinds[] = {
      .check = file_sink_check,
      .store = file_store_open,
      .writes = file_sink_writes},
-    {.name = "topic", .role = WORKER_SINKER, .run = topic_sink_run, .check = topic_sink_check},
+    {.name = "topic", .role = WORKER_SINKER, .run = topic_sink_run, .check = topic_sink_check, .store = topic_store_open},
 };
 const size_t worker_kind_count = sizeof worker_kinds / sizeof *worker_kinds;
 

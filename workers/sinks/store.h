@@ -1,6 +1,7 @@
 // What store.c needs of a database: one way to run a statement, and the few words in which the two differ.
 //
-// Called by store.c, which holds everything that SQLite and PostgreSQL do alike; implemented by store_sqlite.c and store_postgres.c.
+// Called by store.c, which holds everything that SQLite and PostgreSQL do alike; implemented by store_sqlite.c, store_postgres.c and
+// store_kafka.c.
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>
@@ -40,3 +41,10 @@ void store_unhex(const char *text, struct buffer *out);
 
 struct store *store_sqlite_open(const struct store_place *place, const char *positions, const char *letters, struct error *e);
 struct store *store_postgres_open(const struct store_place *place, struct error *e);
+struct store *store_kafka_open(const struct store_place *place, struct error *e);
+
+// One statement in a SQLite database, and whether it has the table (NULL: it has not); as in struct store_database.
+struct sqlite;
+bool store_sqlite_run(struct sqlite *db, const char *sql, const char *const *params, size_t count, store_row *row, void *context,
+                      uint64_t *changed, struct error *e);
+bool store_sqlite_has(struct sqlite *db, enum store_table table, struct error *e);

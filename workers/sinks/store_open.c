@@ -4,6 +4,7 @@
 #include "workers/sinks/file_sink.h"
 #include "workers/sinks/store.h"
 #include "workers/sinks/table_sink.h"
+#include "workers/sinks/topic_sink.h"
 #include "workers/sinks/url.h"
 
 struct store *table_store_open(const struct store_place *place, struct error *e) {
@@ -27,4 +28,8 @@ struct store *file_store_open(const struct store_place *place, struct error *e) 
   free(positions);
   free(letters);
   return s;
+}
+
+struct store *topic_store_open(const struct store_place *place, struct error *e) {
+  return store_kafka_open(place, e);
 }

@@ -17,8 +17,7 @@ static struct sqlite_store *own(struct store *s) {
   return (struct sqlite_store *)s;
 }
 
-static bool store_has(struct store *base, enum store_table table, struct error *e) {
-  struct sqlite *db = own(base)->db[table];
+bool store_sqlite_has(struct sqlite *db, enum store_table table, struct error *e) {
   int64_t count = 0;
   error_clear(e);
   if (!db) return false;
@@ -27,9 +26,12 @@ static bool store_has(struct store *base, enum store_table table, struct error *
   return sqlite_one_int(db, sql, 0, &count, e) && count > 0;
 }
 
-static bool store_run(struct store *base, enum store_table table, const char *sql, const char *const *params, size_t count, store_row *row,
-                      void *context, uint64_t *changed, struct error *e) {
-  struct sqlite *db = own(base)->db[table];
+static bool store_has(struct store *base, enum store_table table, struct error *e) {
+  return store_sqlite_has(own(base)->db[table], table, e);
+}
+
+bool store_sqlite_run(struct sqlite *db, const char *sql, const char *const *params, size_t count, store_row *row, void *context,
+                      uint64_t *changed, struct error *e) {
   struct sqlite_query *q = sqlite_prepare(db, sql, e);
   if (!q) return false;
   // "$1" is a name to SQLite: it numbers them in the order in which they appear, which is theirs.
@@ -45,6 +47,11 @@ static bool store_run(struct store *base, enum store_table table, const char *sq
   if (!wanted) sqlite_reset(q);
   if (changed) *changed = (uint64_t)sqlite_changes(db);
   return !wanted || outcome == SQLITE_END;
+}
+
+static bool store_run(struct store *base, enum store_table table, const char *sql, const char *const *params, size_t count, store_row *row,
+                      void *context, uint64_t *changed, struct error *e) {
+  return store_sqlite_run(own(base)->db[table], sql, params, count, row, context, changed, e);
 }
 
 static bool store_begin_all(struct store *base, struct error *e) {

@@ -4,3 +4,4 @@
 
 int topic_sink_run(struct worker *w);
 void topic_sink_check(struct check *c);
+store_opener topic_store_open;
