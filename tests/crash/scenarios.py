@@ -16,17 +16,20 @@ from route import Failure, Route, Servers
 
 class Scenarios:
     def __init__(self):
-        self.known = {}
+        self.known, self.long = {}, set()
 
-    def on(self, *routes):
-        """Registers a function for these routes."""
+    def on(self, *routes, minutes=False):
+        """Registers a function for these routes. One that takes minutes is run only when it, or --minutes, is asked for."""
         def register(function):
             self.known[function.__name__] = (function, routes)
+            if minutes:
+                self.long.add(function.__name__)
             return function
         return register
 
     def chosen(self, options):
-        return [(name, route) for name in options.only or self.known for route in self.known[name][1] if route in (options.route or [route])]
+        names = options.only or [name for name in self.known if options.minutes or name not in self.long]
+        return [(name, route) for name in names for route in self.known[name][1] if route in (options.route or [route])]
 
     def list(self):
         for name, (function, routes) in self.known.items():
@@ -46,20 +49,22 @@ class Scenarios:
         route.close()
         return True
 
-    def main(self, description, arguments, servers=Servers):
-        """Runs what was asked for; the last line counts."""
+    def main(self, description, arguments, settings=None):
+        """Runs what was asked for; the last line counts. `settings` are the broker's, where a scenario needs one."""
         parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
         parser.add_argument("--only", action="append", choices=sorted(self.known))
         parser.add_argument("--route", action="append")
         parser.add_argument("--times", type=int, default=10, help="how often a server dies, a connection is hurt, ...")
         parser.add_argument("--seed", type=int, default=1)
+        parser.add_argument("--minutes", action="store_true", help="also those that take minutes")
+        parser.add_argument("--kafka", choices=["4.1", "3.9"], default="4.1", help="version of the broker")
         parser.add_argument("--list", action="store_true")
         options = parser.parse_args(arguments)
         if options.list:
             self.list()
             return 0
         passed = failed = 0
-        used = servers()
+        used = Servers(options.kafka, settings)
         try:
             for name, route_name in self.chosen(options):
                 if self.try_one(name, Route(route_name, options.seed, used), options):
