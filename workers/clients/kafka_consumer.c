@@ -14,7 +14,7 @@
 #include "proto/log.h"
 #include "workers/clients/kafka_parts.h"
 
-enum { BATCH = 512 };
+enum { BATCH = 512, QUARTER = 1 << 20, MESSAGE_OVERHEAD = 64 };
 
 struct kafka_consumer {
   rd_kafka_t *handle;
@@ -28,7 +28,9 @@ struct kafka_consumer {
   // What was taken: those from `at` on are still to be walked, `held` is the one in the caller's hand.
   rd_kafka_message_t *batch[BATCH], *held;
   size_t batch_count, at;
-  bool commit_failed; // told once until it works again
+  bool commit_failed;                       // told once until it works again
+  rd_kafka_topic_partition_list_t *reading; // what is read now
+  size_t taken, quarter;                    // bytes since the fetchers were woken; when to wake them again
 };
 
 static const struct kafka_option defaults[] = {
@@ -36,8 +38,9 @@ static const struct kafka_option defaults[] = {
     {"fetch.min.bytes", "1"},
     {"fetch.wait.max.ms", "100"},
     {"fetch.error.backoff.ms", "50"},
-    {"queued.max.messages.kbytes", "16384"},
-    {"fetch.message.max.bytes", "1048576"},
+    // A small queue, woken often (wake_fetchers), is as fast as a large one. Records are unpacked in it, and each costs some hundred bytes.
+    {"queued.max.messages.kbytes", "4096"},
+    {"fetch.message.max.bytes", "262144"},
     {"fetch.max.bytes", "8388608"},
     {"check.crcs", "true"},
     {"topic.metadata.refresh.interval.ms", "30000"},
@@ -50,6 +53,14 @@ static void commit_answered(rd_kafka_t *rk, rd_kafka_resp_err_t code, rd_kafka_t
   if (failed && !c->commit_failed)
     log_say(LOG_LEVEL_WARN, "the group's offsets, which tools for lag look at, cannot be stored: %s", rd_kafka_err2str(code));
   c->commit_failed = failed;
+}
+
+static size_t quarter_of_queue(const rd_kafka_conf_t *conf) {
+  char text[32] = "";
+  size_t length = sizeof text;
+  if (rd_kafka_conf_get(conf, "queued.max.messages.kbytes", text, &length) != RD_KAFKA_CONF_OK) return QUARTER;
+  unsigned long long kib = strtoull(text, NULL, 10);
+  return kib == 0 ? QUARTER : (size_t)kib << 8;
 }
 
 static rd_kafka_conf_t *configuration(struct kafka_consumer *c, struct job_value kafka, const char *client, const char *group,
@@ -66,6 +77,7 @@ static rd_kafka_conf_t *configuration(struct kafka_consumer *c, struct job_value
     rd_kafka_conf_destroy(conf);
     return NULL;
   }
+  c->quarter = quarter_of_queue(conf);
   rd_kafka_conf_set_opaque(conf, c);
   rd_kafka_conf_set_offset_commit_cb(conf, commit_answered);
   return conf;
@@ -99,6 +111,7 @@ void kafka_consumer_close(struct kafka_consumer *c) {
   batch_free(c);
   if (c->queue) rd_kafka_queue_io_event_enable(c->queue, -1, NULL, 0);
   if (c->queue) rd_kafka_queue_destroy(c->queue);
+  if (c->reading) rd_kafka_topic_partition_list_destroy(c->reading);
   // Without a goodbye to the group, which may be away for long: there is nothing in it that anybody trusts.
   if (c->handle) rd_kafka_destroy_flags(c->handle, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
   if (c->wake_fd >= 0) close(c->wake_fd);
@@ -242,7 +255,8 @@ bool kafka_consumer_read(struct kafka_consumer *c, const struct kafka_partition 
   batch_free(c);
   rd_kafka_topic_partition_list_t *list = list_of(c, all, count);
   rd_kafka_resp_err_t code = rd_kafka_assign(c->handle, list);
-  rd_kafka_topic_partition_list_destroy(list);
+  if (c->reading) rd_kafka_topic_partition_list_destroy(c->reading);
+  c->reading = list;
   if (code == RD_KAFKA_RESP_ERR_NO_ERROR) return true;
   kafka_error(e, code, "taking up partitions", NULL);
   return false;
@@ -264,10 +278,20 @@ static enum kafka_come event_of(struct kafka_consumer *c, const rd_kafka_message
   return KAFKA_ERROR;
 }
 
+// The library's fetching threads look at the queue only when something happens on their connection. One that has found it full sleeps for a
+// second, however fast the queue is emptied meanwhile. So whenever a quarter of the queue was taken they are woken by the cheapest question
+// there is; nobody waits for its answer.
+static void wake_fetchers(struct kafka_consumer *c) {
+  c->taken = 0;
+  for (int i = 0; i < c->reading->cnt; i++) c->reading->elems[i].offset = RD_KAFKA_OFFSET_END;
+  rd_kafka_offsets_for_times(c->handle, c->reading, 0);
+}
+
 enum kafka_come kafka_consumer_next(struct kafka_consumer *c, struct kafka_record *record, struct error *e) {
   if (c->held) rd_kafka_message_destroy(c->held);
   c->held = NULL;
   if (c->at == c->batch_count) {
+    if (c->taken > c->quarter) wake_fetchers(c);
     ssize_t came = rd_kafka_consume_batch_queue(c->queue, 0, c->batch, BATCH);
     c->at = 0;
     c->batch_count = came > 0 ? (size_t)came : 0;
@@ -281,6 +305,7 @@ enum kafka_come kafka_consumer_next(struct kafka_consumer *c, struct kafka_recor
   record->key = m->key;
   record->key_length = (uint32_t)m->key_len;
   record->value = m->payload;
+  c->taken += m->len + m->key_len + MESSAGE_OVERHEAD;
   record->value_length = (uint32_t)m->len;
   return KAFKA_RECORD;
 }

@@ -4,12 +4,12 @@
 // A topic that was deleted and made anew has the same identity; what tells it is a position beyond its end, or another record where the
 // last one was. Both stop the source with the choices spelled out, as does a log whose retention has overtaken the position.
 #include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "proto/clock.h"
 #include "proto/hash.h"
+#include "workers/common/choices.h"
 #include "workers/sources/topic_state.h"
 #include "workers/sources/topic_witness.h"
 
@@ -167,22 +167,26 @@ bool topic_start(void *owner, uint64_t stream, uint64_t *position, struct error 
   return true;
 }
 
-static void choices_add(const struct topic_source *t, const struct topic_partition *p, const char *name, char *text, size_t size) {
-  (void)snprintf(text, size,
-                 "Choices: bring the topic back as it was; or `weir positions set FILE SINK --source %s --partition '%s' --to %" PRId64
-                 "` (everything that the topic has now), `--to %" PRId64 "` (only what comes from now on)",
-                 t->w->source, name, p->first, p->last);
+// What an operator can do about a position that does not fit the log. Owned by the caller.
+static char *choices_text(const struct topic_source *t, const struct topic_partition *p) {
+  char *name = partition_name(t, kafka_consumer_topic_name(t->consumer, p->topic), p->number);
+  char *set = choice_positions(job_root(&t->w->job), NULL), *partition = choice_quote(name);
+  char *text = memory_print("Nothing was read or skipped. Choices: bring the topic back as it was; or `%s --source %s --partition %s --to "
+                            "earliest` (everything that the topic has now), `--to %" PRId64 "` (only what comes from now on)",
+                            set, t->w->source, partition, p->last);
+  free(name);
+  free(set);
+  free(partition);
+  return text;
 }
 
 // Does the log hold what comes behind this position?
 static bool position_fits(struct topic_source *t, const struct topic_partition *p, uint64_t position, struct error *e) {
   const char *topic = kafka_consumer_topic_name(t->consumer, p->topic);
-  char choices[512];
   // 0 is the very beginning, wherever that is by now.
   bool above = position > (uint64_t)p->last, below = position > 0 && position < (uint64_t)p->first;
   if (!above && !below) return true;
-  char *name = partition_name(t, topic, p->number);
-  choices_add(t, p, name, choices, sizeof choices);
+  char *choices = choices_text(t, p);
   if (above)
     error_set(e, ERROR_OPERATOR, "identity",
               "position %" PRIu64 " of topic %s, partition %d, is beyond its end (%" PRId64
@@ -193,7 +197,7 @@ static bool position_fits(struct topic_source *t, const struct topic_partition *
               "position %" PRIu64 " of topic %s, partition %d, is before its first record (%" PRId64
               "): records that were not read are gone by retention. %s",
               position, topic, p->number, p->first, choices);
-  free(name);
+  free(choices);
   return false;
 }
 
@@ -223,15 +227,13 @@ bool topic_expected_check(struct topic_source *t, struct topic_partition *p, con
     const struct topic_expected *x = &p->expected[i];
     if (x->position > position) p->expected[kept++] = *x;
     if (x->position != position || x->witness == topic_witness(r->millis, r->key, r->key_length, r->value, r->value_length)) continue;
-    char choices[512], *name;
-    name = partition_name(t, kafka_consumer_topic_name(t->consumer, p->topic), p->number);
-    choices_add(t, p, name, choices, sizeof choices);
+    char *choices = choices_text(t, p);
     error_set(e, ERROR_OPERATOR, "identity",
               "the record in front of position %" PRIu64
               " of topic %s, partition %d, is not the one that was read there: the topic was made "
               "anew. %s",
               x->position, kafka_consumer_topic_name(t->consumer, p->topic), p->number, choices);
-    free(name);
+    free(choices);
     return false;
   }
   p->expected_count = kept;
