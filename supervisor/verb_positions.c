@@ -1,17 +1,17 @@
 // `weir positions`: how far each sink of a pipeline is, and changing that.
 //
 // NAME          positions_verb - show, set, rename
-// DESCRIPTION   `set` and `rename` say first what they would do, in records and time where the source keeps a journal; they do it with
-//               --yes, or after a question on the terminal; --dry-run ends before. A running instance notices: it goes back to what is
-//               stored and starts again from there.
+// DESCRIPTION   `set` (positions_set.c) and `rename` say first what they would do, in records, and in time where it is known; they do it
+//               with --yes, or after a question on the terminal; --dry-run ends before. A running instance notices: it goes back to what
+//               is stored and starts again from there.
 // DIAGNOSTICS   As verb_stores.h. Setting a position that nothing has is exit 1.
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "proto/clock.h"
 #include "supervisor/json_text.h"
+#include "supervisor/positions_set.h"
 #include "supervisor/verb_stores.h"
 
 // ---- show
@@ -51,7 +51,7 @@ static void show_text(struct showing *s, const struct store_position *p) {
     buffer_print(&s->out, "  at %" PRId64, p->position);
   else
     buffer_text(&s->out, "  forgotten");
-  buffer_print(&s->out, "  rows %" PRId64 "  dead %" PRId64 "  seen %s\n", p->rows, p->dead, p->seen);
+  buffer_print(&s->out, "  rows %" PRId64 "  refused %" PRId64 "  seen %s\n", p->rows, p->dead, p->seen);
 }
 
 static void tell_position(void *context, const struct store_position *p) {
@@ -85,118 +85,6 @@ static int show(const struct plan *plan, const char *sink, const char *source, c
   bool printed = fwrite(s.out.at ? s.out.at : (const uint8_t *)"", 1, s.out.length, stdout) == s.out.length && fflush(stdout) == 0;
   buffer_free(&s.out);
   return printed ? code : VERB_FAILED;
-}
-
-// ---- set
-
-struct setting_to {
-  const char *source, *partition, *to;
-  bool dry_run, yes, json;
-  const struct plan *plan;
-  int64_t target; // the position that `to` means
-  bool forget;
-  uint64_t streams;
-  bool failed;
-};
-
-static void print_span(const struct journal_span *span, const char *what) {
-  char first[CLOCK_TEXT], until[CLOCK_TEXT];
-  if (span->records == 0) {
-    printf("  no record of the journal lies between: nothing is %s\n", what);
-    return;
-  }
-  clock_print(span->first, first);
-  clock_print(span->until, until);
-  printf("  %" PRId64 " records of the journal, which came from %s to %s, are %s\n", span->records, first, until, what);
-}
-
-// Says what the change repeats or skips.
-static void foretell(const struct setting_to *s, const struct store_position *p) {
-  struct journal_span span;
-  struct error e = {0};
-  int64_t to = s->forget ? 0 : s->target;
-  printf("source %s%s%s%s: from ", p->source, *p->partition ? " [" : "", p->partition, *p->partition ? "]" : "");
-  if (p->has_position)
-    printf("position %" PRId64, p->position);
-  else
-    printf("no position");
-  if (s->forget)
-    printf(" to none: it begins where the source's `start` says\n");
-  else
-    printf(" to %" PRId64 "\n", to);
-  int64_t now = p->has_position ? p->position : 0, low = to < now ? to : now, high = to < now ? now : to;
-  const char *what = to < now ? "repeated" : "skipped";
-  if (to == now && !s->forget)
-    printf("  nothing is repeated or skipped; the next stream of this name is taken whatever its identity\n");
-  else if (journal_look(s->plan->state, p->source, low, high, &span, &e))
-    print_span(&span, what);
-  else if (error_is_set(&e))
-    printf("  what is %s cannot be told: %s\n", what, e.text);
-  else
-    printf("  what lies between %" PRId64 " and %" PRId64 " is %s; the source keeps no journal that could count it\n", low, high, what);
-}
-
-static bool end_of_journal(struct setting_to *s, const char *source) {
-  struct journal_span span;
-  struct error e = {0};
-  if (journal_look(s->plan->state, source, 0, INT64_MAX, &span, &e)) {
-    s->target = span.last;
-    return true;
-  }
-  fprintf(stderr, "weir positions: `latest` of source %s is not known here%s%s; give the position itself\n", source,
-          error_is_set(&e) ? ": " : ": it keeps no journal in the state folder", e.text);
-  return false;
-}
-
-static void look_at(void *context, const struct store_position *p) {
-  struct setting_to *s = context;
-  s->streams++;
-  if (strcmp(s->to, "latest") == 0 && !end_of_journal(s, p->source))
-    s->failed = true;
-  else if (!s->json)
-    foretell(s, p);
-}
-
-static bool set_store(void *context, const struct plan *plan, const struct plan_node *sink, struct store *store, struct error *e) {
-  struct setting_to *s = context;
-  uint64_t changed;
-  (void)plan;
-  if (!store_positions(store, s->source, s->partition, look_at, s, e)) return false;
-  if (s->streams == 0) {
-    error_set(e, ERROR_OPERATOR, "", "it has no stored position of %s%s%s", s->source ? s->source : "any source",
-              s->partition ? ", partition " : "", s->partition ? s->partition : "");
-    return false;
-  }
-  if (s->failed) {
-    error_set(e, ERROR_OPERATOR, "", "nothing was changed");
-    return false;
-  }
-  if (s->dry_run) return true;
-  if (!s->yes && !confirm("Change it?")) {
-    error_set(e, ERROR_OPERATOR, "", "nothing was changed");
-    return false;
-  }
-  if (!store_set(store, s->source, s->partition, s->forget ? NULL : &s->target, &changed, e)) return false;
-  if (s->json)
-    printf("{\"sink\": \"%s\", \"changed\": %" PRIu64 "}\n", sink->name, changed);
-  else
-    printf("%" PRIu64 " positions of sink %s changed\n", changed, sink->name);
-  return true;
-}
-
-static bool read_to(struct setting_to *s) {
-  char *stop;
-  if (!s->to)
-    fprintf(stderr, "weir positions set: where to? --to POSITION, earliest, latest or forget\n");
-  else if (strcmp(s->to, "forget") == 0)
-    s->forget = true;
-  else if (strcmp(s->to, "earliest") != 0 && strcmp(s->to, "latest") != 0) {
-    s->target = strtoll(s->to, &stop, 10);
-    if (*s->to && *stop == '\0' && s->target >= 0) return true;
-    fprintf(stderr, "weir positions set: --to is a position (0 and more), earliest, latest or forget, not \"%.64s\"\n", s->to);
-    return false;
-  }
-  return s->to != NULL;
 }
 
 // ---- rename
@@ -267,19 +155,15 @@ static int rename_all(const struct plan *plan, const char *sink, const struct sa
 
 // ---- the command line
 
-static int set_all(const struct plan *plan, const char *sink, const struct said *w, bool json) {
-  struct setting_to s = {
-      .source = w->source, .partition = w->partition, .to = w->to, .dry_run = w->dry_run, .yes = w->yes, .json = json, .plan = plan};
-  return read_to(&s) ? stores_each(plan, sink, set_store, &s) : VERB_USAGE;
-}
-
 enum { SINKS_MOST = 64 }; // of one command
 
 // One sink after the other: what is wrong with a source concerns every sink behind it.
 static int set_each(const struct plan *plan, const char **sinks, int count, const struct said *w, bool json) {
+  struct positions_wish wish = {
+      .source = w->source, .partition = w->partition, .to = w->to, .dry_run = w->dry_run, .yes = w->yes, .json = json};
   int worst = VERB_OK;
   for (int i = 0; i < count; i++) {
-    int code = set_all(plan, sinks[i], w, json);
+    int code = positions_set(plan, sinks[i], &wish);
     if (code == VERB_USAGE) return code;
     if (code > worst) worst = code;
   }

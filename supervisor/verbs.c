@@ -92,17 +92,17 @@ const struct verb_row verb_rows[VERBS] = {
          .words = true,
          .usage = "show|set|rename FILE [SINK ...] [--source S] [--partition P] [--to POSITION|earliest|latest|forget] [--dry-run|--yes]",
          .summary = "how far each sink is, and changing that",
-         .text =
-             "show    what each sink has stored, per source and partition; --json an array\n"
-             "set     of each SINK: --to a position, earliest (everything again), latest (only what comes from now on; where the source\n"
-             "        keeps a journal) or forget (as if it had never run). The next stream of that name is taken whatever its\n"
-             "        identity: this is how a lost or replaced state folder is answered.\n"
-             "rename  of SINK: --pipeline OLD, --sink OLD, --source OLD=NEW, --edge OLD=NEW: what was stored under an old name\n"
-             "        belongs to the new one, the one in FILE.\n"
-             "\n"
-             "What a change repeats or skips is told first. A running instance goes back and starts again from the new place.\n"
-             "\n"
-             "Exit codes: 0; 1 a store cannot be reached or refuses; 2 the command line or the file.",
+         .text = "show    what each sink has stored, per source and partition; --json an array. `refused` (JSON: dead) are the rows that\n"
+                 "        the target itself did not take; `weir dlq list` has the dead letters of all nodes\n"
+                 "set     of each SINK: --to a position, earliest (everything again), latest (only what comes from now on) or forget\n"
+                 "        (as if it had never run). A position inside of a record, or behind the end, is refused. The next stream of that\n"
+                 "        name is taken whatever its identity: this is how a lost or replaced state folder is answered.\n"
+                 "rename  of SINK: --pipeline OLD, --sink OLD, --source OLD=NEW, --edge OLD=NEW: what was stored under an old name\n"
+                 "        belongs to the new one, the one in FILE.\n"
+                 "\n"
+                 "What a change repeats or skips is told first. A running instance goes back and starts again from the new place.\n"
+                 "\n"
+                 "Exit codes: 0; 1 a store cannot be reached or refuses; 2 the command line or the file.",
          .examples = "weir positions show pipelines/eonet.yaml --json\n"
                      "weir positions set pipelines/eonet.yaml events_table --to earliest --dry-run\n"
                      "weir positions rename pipelines/eonet.yaml events_table --pipeline old_name --yes"},

@@ -8,6 +8,7 @@
 
 #include "workers/clients/versions.h"
 #include "workers/common/feedback.h"
+#include "workers/common/journal_look.h"
 #include "workers/common/streams.h"
 #include "workers/sinks/file_sink.h"
 #include "workers/sinks/table_sink.h"
@@ -21,9 +22,13 @@
 #include "workers/sql/sql_stage.h"
 
 const struct worker_kind worker_kinds[] = {
-    {.name = "file", .role = WORKER_PRODUCER, .run = file_source_run, .check = file_source_check},
-    {.name = "generate", .role = WORKER_PRODUCER, .run = generate_source_run, .check = generate_source_check},
-    {.name = "http", .role = WORKER_PRODUCER, .run = http_source_run, .check = http_source_check},
+    {.name = "file", .role = WORKER_PRODUCER, .run = file_source_run, .check = file_source_check, .look = file_position_look},
+    {.name = "generate",
+     .role = WORKER_PRODUCER,
+     .run = generate_source_run,
+     .check = generate_source_check,
+     .look = generate_position_look},
+    {.name = "http", .role = WORKER_PRODUCER, .run = http_source_run, .check = http_source_check, .look = journal_position_look},
     {.name = "letters", .role = WORKER_PRODUCER, .run = letters_source_run},
     {.name = "retry", .role = WORKER_PRODUCER, .run = retry_source_run},
     {.name = "topic", .role = WORKER_PRODUCER, .run = topic_source_run, .check = topic_source_check},

@@ -8,8 +8,8 @@
 #include "proto/buffer.h"
 #include "proto/error.h"
 #include "proto/job.h"
-#include "workers/common/journal_look.h"
 #include "workers/common/pending.h"
+#include "workers/common/position_look.h"
 #include "workers/common/store_retry.h"
 #include "workers/common/stores.h"
 #include "workers/common/worker.h"
@@ -65,6 +65,7 @@ struct worker_kind {
   worker_main *run;
   void (*check)(struct check *c); // NULL: the settings table says it all
   store_opener *store;            // sinks: where positions and dead letters are, for the verbs
+  position_looker *look;          // producers: what lies between two of their positions; NULL: it cannot be told
   // Sinks: the path of the file that this worker, and it alone, writes; owned by the caller. NULL: its target takes several writers.
   char *(*writes)(struct job_value settings, unsigned lane, unsigned lanes);
 };

@@ -60,7 +60,7 @@ def test_show(weir, write, target, tmp_path):
     position, = shown(weir, file)
     assert position["sink"] == "out" and position["source"] == "lines" and position["position"] == 10 * BYTES and position["rows"] == 10
     assert shown(weir, file, "--source", "other") == []
-    assert "at %d" % (10 * BYTES) in weir("positions", "show", file, "--state", "state").out
+    assert "at %d  rows 10  refused 0" % (10 * BYTES) in weir("positions", "show", file, "--state", "state").out
 
 
 def test_set_repeats_what_it_said(weir, write, target, tmp_path):
@@ -68,7 +68,7 @@ def test_set_repeats_what_it_said(weir, write, target, tmp_path):
     feed(tmp_path, 1, 10)
     once(weir, file)
     dry = weir("positions", "set", file, "out", "--to", 7 * BYTES, "--dry-run", "--state", "state")
-    assert dry.code == 0 and "repeated" in dry.out and shown(weir, file)[0]["position"] == 10 * BYTES, dry
+    assert dry.code == 0 and "3 records of the file are repeated" in dry.out and shown(weir, file)[0]["position"] == 10 * BYTES, dry
     unsure = weir("positions", "set", file, "out", "--to", 7 * BYTES, "--state", "state")
     assert unsure.code == 1 and "--yes" in unsure.err and shown(weir, file)[0]["position"] == 10 * BYTES
     assert weir("positions", "set", file, "out", "--to", 7 * BYTES, "--yes", "--state", "state").code == 0
@@ -88,6 +88,73 @@ def test_set_skips_and_forgets(weir, write, target, tmp_path):
     assert shown(weir, file)[0]["position"] is None
     once(weir, file)
     assert count(target, "t") == 17
+
+
+def set_to(weir, file, to, *more):
+    return weir("positions", "set", file, "out", "--to", to, "--dry-run", "--state", "state", "--json", *more)
+
+
+def test_a_place_inside_of_a_record_is_refused(weir, write, sqlite_target, tmp_path):
+    file = write()
+    feed(tmp_path, 1, 10)
+    once(weir, file)
+    inside = set_to(weir, file, 7 * BYTES + 3)
+    assert inside.code == 1 and "begins behind %d and ends at %d" % (7 * BYTES, 8 * BYTES) in inside.err, inside
+    beyond = set_to(weir, file, 10 * BYTES + 1)
+    assert beyond.code == 1 and "%d is behind its end" % (10 * BYTES + 1) in beyond.err, beyond
+    # Blank lines are no records; the last line needs no newline, as the file is not followed.
+    with open(tmp_path / "in.ndjson", "a") as more:
+        more.write('\n  \n{"id": 11}')
+    for to in (10 * BYTES + 1, 10 * BYTES + 4, 10 * BYTES + 14, "latest"):
+        stream, = set_to(weir, file, to).json["streams"]
+        whole = to in ("latest", 10 * BYTES + 14)
+        assert stream["records"] == whole and stream["effect"] == "skipped" and stream["to"] == (10 * BYTES + 14 if whole else to)
+    assert set_to(weir, file, 10 * BYTES + 10).code == 1
+    assert set_to(weir, file, "earliest").json["streams"][0]["records"] == 10
+    # A followed file may get the rest of that line.
+    file = write(follow=True)
+    assert set_to(weir, file, 10 * BYTES + 14).code == 1
+    assert set_to(weir, file, "latest").json["streams"][0]["to"] == 10 * BYTES + 4
+    # Another file under its name: what was read of the old one cannot be counted in it.
+    (tmp_path / "in.ndjson").rename(tmp_path / "old")
+    feed(tmp_path, 1, 3)
+    stream, = set_to(weir, file, 2 * BYTES).json["streams"]
+    assert "another one" in stream["not_counted"] and "records" not in stream
+
+
+@pytest.mark.parametrize("form, content, ends, inside", [
+    ("msgpack", b"".join(b"\x81\xa2id" + bytes([n]) for n in range(5)), [0, 5, 10, 15, 20, 25], [1, 7, 24]),
+    ("json", json.dumps([{"id": n} for n in range(5)]).encode(), [0, 1, 2, 3, 4, 5], [])])
+def test_records_of_other_formats_are_counted(weir, pipeline, sqlite_target, tmp_path, form, content, ends, inside):
+    file = pipeline(FILE_PIPELINE.replace("type: file", "type: file, format: %s" % form)
+                    % {"pipeline": "p", "source": "lines", "url": sqlite_target.url, "follow": "false"})
+    (tmp_path / "in.ndjson").write_bytes(content)
+    once(weir, file)
+    for index, end in enumerate(ends):
+        stream, = set_to(weir, file, end).json["streams"]
+        assert stream["records"] == 5 - index and stream["from"] == ends[-1]
+    for bad in inside + [ends[-1] + 1]:
+        assert set_to(weir, file, bad).code == 1
+    assert set_to(weir, file, "latest").json["streams"][0]["to"] == ends[-1]
+    assert weir("positions", "set", file, "out", "--to", ends[2], "--yes", "--state", "state").code == 0
+    once(weir, file)
+    assert sorted(row[0] for row in sqlite_target.query("SELECT id FROM t")) == [0, 1, 2, 2, 3, 3, 4, 4]
+
+
+def test_a_number_is_for_one_stream(weir, pipeline, sqlite_target, tmp_path):
+    file = pipeline(FILE_PIPELINE.replace("in.ndjson", "'in/*'")
+                    % {"pipeline": "p", "source": "lines", "url": sqlite_target.url, "follow": "false"})
+    (tmp_path / "in").mkdir()
+    for name, rows in (("a", 4), ("b", 7)):
+        (tmp_path / "in" / name).write_text("".join('{"id": %d}\n' % n for n in range(rows)))
+    once(weir, file)
+    assert "several" in set_to(weir, file, 20).err
+    assert set_to(weir, file, 20, "--partition", "in/a").json["streams"][0]["records"] == 2
+    # To the end, or to the beginning, each stream has its own.
+    for to, ends in (("earliest", [0, 0]), ("latest", [40, 70])):
+        assert [stream["to"] for stream in set_to(weir, file, to).json["streams"]] == ends
+        done = weir("positions", "set", file, "out", "--to", to, "--yes", "--state", "state")
+        assert done.code == 0 and [p["position"] for p in shown(weir, file)] == ends, done
 
 
 def test_set_under_a_running_instance(weir, start, write, target, tmp_path):
@@ -132,6 +199,8 @@ def test_a_journal_counts_what_is_repeated(weir, pipeline, site, target, tmp_pat
     once(weir, file)
     dry = weir("positions", "set", file, "out", "--to", "earliest", "--dry-run", "--state", "state")
     assert dry.code == 0 and "records of the journal, which came from" in dry.out and "repeated" in dry.out, dry
+    beyond = weir("positions", "set", file, "out", "--to", 99, "--dry-run", "--state", "state")
+    assert beyond.code == 1 and "has given out positions up to 4" in beyond.err, beyond
     latest = weir("positions", "set", file, "out", "--to", "latest", "--dry-run", "--state", "state")
     assert latest.code == 0 and "to 4" in latest.out and "nothing is repeated or skipped" in latest.out, latest
 

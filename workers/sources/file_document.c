@@ -53,7 +53,7 @@ static bool document_walk(struct file_source *f, struct file *file, document_vis
 // Opens and walks. *opened false: the document is broken (why).
 static bool document_visit_all(struct file_source *f, struct file *file, document_visit *visit, void *context, bool *opened,
                                struct error *why, struct error *e) {
-  worker_busy_until(f->w, DOCUMENT_SECONDS, NULL);
+  if (f->w) worker_busy_until(f->w, DOCUMENT_SECONDS, NULL);
   if (!document_read(f, file, e)) return false;
   // A byte order mark is no part of the document.
   size_t mark = f->held >= 3 && memcmp(f->block, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;

@@ -15,6 +15,9 @@ bool file_document_verify(struct file_source *f, struct file *file, uint64_t pos
 
 // One JSON text as one input: data when it is an object, else a dead letter.
 bool file_json_input(struct file_source *f, const struct source_input *input, const char *text, size_t length, struct error *e);
+// The length of the one msgpack value at `at`, whatever it nests. SHORT: its end is not there.
+enum file_span { FILE_SPAN_WHOLE, FILE_SPAN_SHORT, FILE_SPAN_BROKEN };
+enum file_span file_value_span(const uint8_t *at, const uint8_t *end, size_t *length);
 // One msgpack value as one input.
 bool file_value_input(struct file_source *f, const struct source_input *input, const uint8_t *at, size_t length, struct error *e);
 // True when the value is a map.

@@ -5,3 +5,4 @@
 
 int file_source_run(struct worker *w);
 void file_source_check(struct check *c);
+bool file_position_look(const struct position_ask *ask, struct position_answer *answer, struct error *e);

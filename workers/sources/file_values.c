@@ -10,7 +10,6 @@
 #include "workers/sources/file_formats.h"
 
 enum { VALUES_PER_TURN = 64 };
-enum span_result { SPAN_WHOLE, SPAN_SHORT, SPAN_BROKEN };
 
 // What one head says: bytes of the head, of the payload behind it, and values nested in it. False: not a head of msgpack (0xc1).
 struct head {
@@ -48,36 +47,36 @@ static bool head_of(uint8_t byte, unsigned *count_bytes, struct head *h) {
   return byte != 0xc1;
 }
 
-// Reads the head at `at`. SPAN_SHORT: it is not whole yet.
-static enum span_result head_read(const uint8_t *at, const uint8_t *end, struct head *h) {
+// Reads the head at `at`. FILE_SPAN_SHORT: it is not whole yet.
+static enum file_span head_read(const uint8_t *at, const uint8_t *end, struct head *h) {
   unsigned counts;
-  if (!head_of(*at, &counts, h)) return SPAN_BROKEN;
-  if ((size_t)(end - at) < 1 + counts) return SPAN_SHORT;
+  if (!head_of(*at, &counts, h)) return FILE_SPAN_BROKEN;
+  if ((size_t)(end - at) < 1 + counts) return FILE_SPAN_SHORT;
   uint64_t count = 0;
   for (unsigned i = 1; i <= counts; i++) count = count << 8 | at[i];
   h->head += counts;
-  if (counts == 0) return SPAN_WHOLE;
+  if (counts == 0) return FILE_SPAN_WHOLE;
   if (*at >= 0xdc)
     h->nested = *at >= 0xde ? 2 * count : count;
   else
     h->payload = *at >= 0xc7 && *at <= 0xc9 ? count + 1 : count;
-  return SPAN_WHOLE;
+  return FILE_SPAN_WHOLE;
 }
 
 // The length of the one value at `at`. No recursion: `open` values are still to come, however they nest.
-static enum span_result value_span(const uint8_t *at, const uint8_t *end, size_t *length) {
+enum file_span file_value_span(const uint8_t *at, const uint8_t *end, size_t *length) {
   const uint8_t *from = at;
   for (uint64_t open = 1; open > 0; open--) {
     struct head h;
-    if (at == end) return SPAN_SHORT;
-    enum span_result result = head_read(at, end, &h);
-    if (result != SPAN_WHOLE) return result;
-    if ((uint64_t)(end - at) < h.head + h.payload) return SPAN_SHORT;
+    if (at == end) return FILE_SPAN_SHORT;
+    enum file_span result = head_read(at, end, &h);
+    if (result != FILE_SPAN_WHOLE) return result;
+    if ((uint64_t)(end - at) < h.head + h.payload) return FILE_SPAN_SHORT;
     at += h.head + h.payload;
     open += h.nested;
   }
   *length = (size_t)(at - from);
-  return SPAN_WHOLE;
+  return FILE_SPAN_WHOLE;
 }
 
 static bool dead(struct file_source *f, const struct source_input *input, const char *code, const char *reason, const uint8_t *at,
@@ -134,9 +133,9 @@ bool file_values_take(struct file_source *f, struct file *file, bool last, struc
   const uint8_t *at = (const uint8_t *)f->block, *end = at + f->held;
   for (unsigned taken = 1; at < end; taken++) {
     size_t length = 0;
-    enum span_result result = value_span(at, end, &length);
-    if (result == SPAN_BROKEN) return broken(f, file, "no msgpack", e);
-    if (result == SPAN_SHORT) break;
+    enum file_span result = file_value_span(at, end, &length);
+    if (result == FILE_SPAN_BROKEN) return broken(f, file, "no msgpack", e);
+    if (result == FILE_SPAN_SHORT) break;
     file->at += length;
     struct source_input input = {
         .stream = file->stream, .position = file->at, .witness = source_witness(at, length), .time = f->time, .bytes = length};

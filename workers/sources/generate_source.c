@@ -319,3 +319,21 @@ void generate_source_check(struct check *c) {
   free(given);
   free(sql);
 }
+
+// Every input has its number as its position.
+bool generate_position_look(const struct position_ask *ask, struct position_answer *answer, struct error *e) {
+  int64_t count = job_int(ask->settings, "count", 0);
+  answer->to = ask->goal == POSITION_AT ? ask->at : ask->goal == POSITION_LATEST ? count : 0;
+  if (count == 0 && ask->goal == POSITION_LATEST) {
+    error_set(e, ERROR_OPERATOR, "position", "`latest` is not known: this source has no end (setting count)");
+    return false;
+  }
+  if (count > 0 && answer->to > count) {
+    error_set(e, ERROR_OPERATOR, "position", "it gives %lld records: %lld is behind its end", (long long)count, (long long)answer->to);
+    return false;
+  }
+  answer->records = answer->to > ask->from ? answer->to - ask->from : ask->from - answer->to;
+  answer->what = "records";
+  answer->counted = true;
+  return true;
+}

@@ -5,3 +5,4 @@
 
 int generate_source_run(struct worker *w);
 void generate_source_check(struct check *c);
+bool generate_position_look(const struct position_ask *ask, struct position_answer *answer, struct error *e);
