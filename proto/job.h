@@ -6,9 +6,10 @@
 // careful bool, set_aside array [stream, position] or nil, once bool, take_over bool, fed bool (other workers of this run write what the
 // lane's source reads: with `once` it waits for SLOT_FINISH), shared bool (other instances may take streams of this lane over), fingerprint
 // text (of the source's settings that decide what flows), dead_nodes array of uint (indexes of the nodes whose dead letters this sink
-// stores), nodes array of text (names by index), fds map of ints (see workers/worker.h), file text (the pipeline file as the command line
-// named it), state_option text (what --state said, nil: nothing), sinks array of text (names of the lane's sinks), settings map: the node's
-// own settings by name, typed and with defaults filled in by the settings table. Durations are integers in milliseconds, sizes integers in
+// stores), nodes array of text (names by index), lookups array of maps (of a transformer, for each lookup that its SQL joins: name text,
+// words int, a descriptor, settings map), fds map of ints (see workers/worker.h), file text (the pipeline file as the command line named
+// it), state_option text (what --state said, nil: nothing), sinks array of text (names of the lane's sinks), settings map: the node's own
+// settings by name, typed and with defaults filled in by the settings table. Durations are integers in milliseconds, sizes integers in
 // bytes. Lists are arrays, free-form maps (headers, columns) maps in the file's order.
 #pragma once
 #include <stdbool.h>

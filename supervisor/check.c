@@ -70,6 +70,7 @@ static void print_node(struct buffer *out, const struct draft *d, size_t index) 
   print_lanes(out, p, index);
   if (node->form) buffer_print(out, ", %s", node->form);
   for (size_t i = 0; i < node->from_count; i++) buffer_print(out, "%s%s", i ? ", " : ", reads ", p->nodes[node->from[i]].name);
+  for (size_t i = 0; i < node->lookup_count; i++) buffer_print(out, "%s%s", i ? ", " : ", joins ", p->nodes[node->lookups[i]].name);
   buffer_byte(out, '\n');
   if (d->nodes[index].columns_known && node->section != PLAN_SINK) print_columns(out, &d->nodes[index]);
   for (size_t i = 0; i < d->report->count; i++)
@@ -150,6 +151,9 @@ static void json_node(struct json_text *j, const struct draft *d, size_t index) 
   json_text_string(j, "form", node->form);
   json_text_open(j, "from", '[');
   for (size_t i = 0; i < node->from_count; i++) json_text_string(j, NULL, d->plan->nodes[node->from[i]].name);
+  json_text_close(j, ']');
+  json_text_open(j, "lookups", '[');
+  for (size_t i = 0; i < node->lookup_count; i++) json_text_string(j, NULL, d->plan->nodes[node->lookups[i]].name);
   json_text_close(j, ']');
   for (size_t i = 0; i < d->plan->chain_count; i++)
     if (d->plan->chains[i].source == index) json_text_int(j, "lanes", d->plan->chains[i].lanes);

@@ -56,7 +56,7 @@ static void describe(const struct plan *plan, size_t index, struct buffer *out) 
   if (*url) buffer_print(out, " %s", url);
   struct job_value path = job_get(settings, "path");
   if (job_has(path) && node->section == PLAN_SOURCE) add_paths(out, path);
-  if (job_has(path) && node->section == PLAN_SINK) {
+  if (job_has(path) && (node->section == PLAN_SINK || node->section == PLAN_LOOKUP)) {
     char *text = job_value_text(path);
     buffer_print(out, " %s", text ? text : "");
     free(text);
@@ -64,6 +64,7 @@ static void describe(const struct plan *plan, size_t index, struct buffer *out) 
   for (size_t i = 0; i < plan->chain_count; i++)
     if (plan->chains[i].source == index && plan->chains[i].lanes > 1) buffer_print(out, ", %u lanes", plan->chains[i].lanes);
   if (node->form) buffer_print(out, ", %s", node->form);
+  for (size_t i = 0; i < node->lookup_count; i++) buffer_print(out, "%s%s", i ? ", " : ", joins ", plan->nodes[node->lookups[i]].name);
   free(url);
   free(table);
 }
@@ -113,6 +114,12 @@ static void print_text(const struct plan *plan, struct buffer *out) {
   buffer_print(out, "%s\n", plan->pipeline);
   for (size_t i = 0; i < plan->node_count; i++)
     if (is_top(&plan->nodes[i])) draw(&g, i, "", --left == 0);
+  for (size_t i = 0; i < plan->node_count; i++) {
+    if (plan->nodes[i].section != PLAN_LOOKUP) continue;
+    buffer_print(out, "lookup %s  ", plan->nodes[i].name);
+    describe(plan, i, out);
+    buffer_byte(out, '\n');
+  }
   free(g.drawn);
 }
 
@@ -171,6 +178,9 @@ static void print_drawing(const struct plan *plan, enum graph_format format, str
   for (size_t i = 0; i < plan->node_count; i++)
     for (size_t f = 0; f < plan->nodes[i].from_count; f++)
       buffer_print(out, dot ? "  n%u -> n%zu;\n" : "  n%u --> n%zu\n", plan->nodes[i].from[f], i);
+  for (size_t i = 0; i < plan->node_count; i++)
+    for (size_t l = 0; l < plan->nodes[i].lookup_count; l++)
+      buffer_print(out, dot ? "  n%u -> n%zu [style=dashed];\n" : "  n%u -.-> n%zu\n", plan->nodes[i].lookups[l], i);
   if (dot) buffer_text(out, "}\n");
 }
 

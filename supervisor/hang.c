@@ -17,15 +17,16 @@ static void seat_hung(struct seat *seat, uint64_t late_ns) {
   seat_kill(seat, "it hung");
 }
 
+static void seat_check(struct seat *seat, uint64_t now) {
+  struct slot_words words;
+  if (seat->pid == 0 || seat->kill_reason) return;
+  slot_words_get(&seat->slot, &words);
+  // A deadline from before its start is its predecessor's: it has not come to its slot yet.
+  if (words.deadline_ns > seat->started_ns && words.deadline_ns < now) seat_hung(seat, now - words.deadline_ns);
+}
+
 void hang_check(struct instance *i, uint64_t now) {
-  for (size_t l = 0; l < i->lane_count; l++) {
-    for (size_t s = 0; s < i->lanes[l].seat_count; s++) {
-      struct seat *seat = &i->lanes[l].seats[s];
-      struct slot_words words;
-      if (seat->pid == 0 || seat->kill_reason) continue;
-      slot_words_get(&seat->slot, &words);
-      // A deadline from before its start is its predecessor's: it has not come to its slot yet.
-      if (words.deadline_ns > seat->started_ns && words.deadline_ns < now) seat_hung(seat, now - words.deadline_ns);
-    }
-  }
+  for (size_t l = 0; l < i->lane_count; l++)
+    for (size_t s = 0; s < i->lanes[l].seat_count; s++) seat_check(&i->lanes[l].seats[s], now);
+  for (size_t l = 0; l < i->lookup_count; l++) seat_check(&i->lookups[l].seats[0], now);
 }

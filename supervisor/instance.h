@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "supervisor/control_server.h"
+#include "supervisor/lookups.h"
 #include "supervisor/notify.h"
 #include "supervisor/plan.h"
 #include "supervisor/progress.h"
@@ -36,6 +37,8 @@ struct instance {
   struct state_folder folder;
   struct lane *lanes;
   size_t lane_count;
+  struct lane *lookups; // of one seat each (lookups.h)
+  size_t lookup_count;
   uint64_t started_ns; // CLOCK_MONOTONIC
   bool ready;          // every worker has once left its start: what systemd is told
   struct signals signals;

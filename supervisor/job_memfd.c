@@ -14,7 +14,7 @@
 #include "supervisor/lane.h"
 
 enum { RETRY_STOP_ABOVE = 2 }; // shares end at 1
-enum { JOB_KEYS = 31, JOB_SPARE = 4096, NUMBER_ROOM = 9 };
+enum { JOB_KEYS = 32, JOB_SPARE = 4096, NUMBER_ROOM = 9, LOOKUP_ROOM = 64 };
 
 static void text_put(struct msgpack_writer *w, const char *key, const char *value) {
   msgpack_write_cstring(w, key);
@@ -114,6 +114,30 @@ static uint32_t feedback_put(struct msgpack_writer *w, struct job_fds *fds, cons
   return 1;
 }
 
+// What a transformer must know of the lookups that it joins.
+static void lookups_put(struct msgpack_writer *w, struct job_fds *fds, const struct seat *seat) {
+  struct instance *i = seat->lane->instance;
+  msgpack_write_cstring(w, "lookups");
+  msgpack_write_array(w, (uint32_t)seat->node->lookup_count);
+  for (size_t n = 0; n < seat->node->lookup_count; n++) {
+    const struct seat *lookup = lookup_seat(i, seat->node->lookups[n]);
+    msgpack_write_map(w, 3);
+    text_put(w, "name", lookup->node->name);
+    fd_put(w, fds, "words", lookup->feedback);
+    msgpack_write_cstring(w, "settings");
+    msgpack_write_raw(w, lookup->node->settings.at, lookup->node->settings.length);
+  }
+}
+
+static void lookup_fds_put(struct msgpack_writer *w, struct job_fds *fds, const struct seat *seat) {
+  msgpack_write_cstring(w, "fds");
+  msgpack_write_map(w, 4);
+  fd_put(w, fds, "slot", seat->slot_fd);
+  fd_put(w, fds, "bell", seat->bell);
+  fd_put(w, fds, "lock", seat->lane->instance->folder.lock);
+  fd_put(w, fds, "lookup", seat->feedback);
+}
+
 static void fds_put(struct msgpack_writer *w, struct job_fds *fds, const struct seat *seat) {
   const struct lane *lane = seat->lane;
   const struct seat *parent = seat_parent(seat);
@@ -188,7 +212,11 @@ static void job_put(struct msgpack_writer *w, struct job_fds *fds, const struct 
     msgpack_write_raw(w, seat->node->settings.at, seat->node->settings.length);
   else
     msgpack_write_map(w, 0);
-  fds_put(w, fds, seat);
+  lookups_put(w, fds, seat);
+  if (seat->plan->kind->role == WORKER_LOOKUP)
+    lookup_fds_put(w, fds, seat);
+  else
+    fds_put(w, fds, seat);
 }
 
 static size_t room_for(const struct seat *seat) {
@@ -198,6 +226,10 @@ static size_t room_for(const struct seat *seat) {
                 (seat->lane->instance->options.state ? strlen(seat->lane->instance->options.state) : 0) +
                 (seat->plan->input ? strlen(seat->plan->input) : 0);
   for (size_t i = 0; i < plan->node_count; i++) room += 2 * (strlen(plan->nodes[i].name) + 2 * NUMBER_ROOM);
+  for (size_t i = 0; i < seat->node->lookup_count; i++) {
+    const struct plan_node *lookup = &plan->nodes[seat->node->lookups[i]];
+    room += LOOKUP_ROOM + strlen(lookup->name) + lookup->settings.length;
+  }
   return room + JOB_FDS_MOST * NUMBER_ROOM;
 }
 

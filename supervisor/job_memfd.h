@@ -4,7 +4,7 @@
 
 struct seat;
 
-enum { JOB_FDS_MOST = 24 + 64 }; // bells of children, feedback of sinks, and the rest
+enum { JOB_FDS_MOST = 24 + 64 + 8 }; // bells of children, feedback of sinks, words of lookups, and the rest
 
 // The descriptors that this seat's worker inherits; filled beside the job's `fds`.
 struct job_fds {

@@ -43,6 +43,8 @@ struct seat *seat_of_pid(struct instance *i, pid_t pid) {
   for (size_t l = 0; l < i->lane_count; l++)
     for (size_t s = 0; s < i->lanes[l].seat_count; s++)
       if (i->lanes[l].seats[s].pid == pid) return &i->lanes[l].seats[s];
+  for (size_t l = 0; l < i->lookup_count; l++)
+    if (i->lookups[l].seats[0].pid == pid) return &i->lookups[l].seats[0];
   return NULL;
 }
 
@@ -87,11 +89,13 @@ static int ring_make(const struct seat *seat) {
   return ring_create(&spec);
 }
 
-static bool seat_open(struct seat *seat, struct error *e) {
+bool seat_open(struct seat *seat, struct error *e) {
   if (!kept(seat->slot_fd = slot_create(), "the slot", seat, e)) return false;
   if (!kept(slot_attach(&seat->slot, seat->slot_fd, true), "the slot", seat, e)) return false;
   seat->bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   if (!kept(seat->bell < 0 ? -errno : seat->bell, "the bell", seat, e)) return false;
+  bool lookup = seat->plan->kind->role == WORKER_LOOKUP;
+  if (lookup) return kept(seat->feedback = words_create(LOOKUP_WORDS), "the words", seat, e);
   if (seat_is_sink(seat)) return kept(seat->feedback = words_create(LIMIT_STREAMS * worker_feedback_words), "the feedback", seat, e);
   return kept(seat->ring = ring_make(seat), "the ring", seat, e);
 }
@@ -124,7 +128,7 @@ static void lane_close(struct lane *lane) {
   fd_close(&lane->source_words);
 }
 
-static void lane_seats(struct instance *i, struct lane *lane, const struct plan_chain *chain, unsigned number) {
+void lane_seats(struct instance *i, struct lane *lane, const struct plan_chain *chain, unsigned number) {
   *lane = (struct lane){.instance = i, .chain = chain, .number = number, .seat_count = chain->worker_count, .streams = -1};
   lane->source_words = -1;
   lane->seats = memory_get(lane->seat_count * sizeof *lane->seats);
@@ -148,7 +152,7 @@ bool lanes_open(struct instance *i, struct error *e) {
   return true;
 }
 
-static void lane_free(struct lane *lane) {
+void lane_free(struct lane *lane) {
   lane_close(lane);
   for (size_t s = 0; s < lane->seat_count; s++) {
     worker_output_end(&lane->seats[s]);

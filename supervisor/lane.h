@@ -41,7 +41,7 @@ struct seat {
   pid_t pid;        // 0: nobody sits here
   unsigned spawned; // processes so far: the next one's generation
   uint64_t started_ns;
-  int slot_fd, bell, ring, feedback; // -1: has none
+  int slot_fd, bell, ring, feedback; // -1: has none; the feedback of a lookup is the row of words that it writes
   struct slot slot;
   struct restart history;
   struct worker_output output;
@@ -67,6 +67,10 @@ struct lane {
 // Makes all lanes of the plan with their memory; starts nobody.
 bool lanes_open(struct instance *i, struct error *e);
 void lanes_close(struct instance *i);
+// The parts of it, for who makes lanes of another sort (lookups.c): seats without memory; a seat's memory; all of it given back.
+void lane_seats(struct instance *i, struct lane *lane, const struct plan_chain *chain, unsigned number);
+bool seat_open(struct seat *seat, struct error *e);
+void lane_free(struct lane *lane);
 // One more lane while the instance runs, for a chain of a retry. NULL: e. There is room for every chain that the plan has room for.
 struct lane *lane_add(struct instance *i, const struct plan_chain *chain, struct error *e);
 // All seats of the lane have ended: its rings are given back, what it has counted stays.

@@ -170,7 +170,10 @@ bool plan_draft(struct draft *d, const struct plan_options *options, struct plan
 }
 
 void plan_draft_free(struct draft *d) {
-  for (size_t i = 0; i < d->node_count; i++) plan_columns_free(d->nodes[i].columns, d->nodes[i].column_count);
+  for (size_t i = 0; i < d->node_count; i++) {
+    plan_columns_free(d->nodes[i].columns, d->nodes[i].column_count);
+    check_indexes_free(d->nodes[i].indexes, d->nodes[i].index_count);
+  }
   for (size_t i = 0; i < d->left_out_count; i++) free(d->left_out[i]);
   free(d->left_out);
   free(d->nodes);
@@ -193,16 +196,9 @@ struct plan *plan_make(const struct plan_options *options, struct plan_report *r
   return plan;
 }
 
-void plan_free(struct plan *plan) {
-  if (!plan) return;
-  for (size_t i = 0; i < plan->node_count; i++) {
-    free(plan->nodes[i].name);
-    free(plan->nodes[i].from);
-    free(plan->nodes[i].form);
-    buffer_free(&plan->nodes[i].settings);
-  }
-  for (size_t i = 0; i < plan->chain_count; i++) {
-    struct plan_chain *chain = &plan->chains[i];
+static void chains_free(struct plan_chain *chains, size_t count) {
+  for (size_t i = 0; i < count; i++) {
+    struct plan_chain *chain = &chains[i];
     for (size_t w = 0; w < chain->worker_count; w++) {
       free(chain->workers[w].edge);
       free(chain->workers[w].dead_nodes);
@@ -210,8 +206,21 @@ void plan_free(struct plan *plan) {
     free(chain->workers);
     free(chain->fingerprint);
   }
+  free(chains);
+}
+
+void plan_free(struct plan *plan) {
+  if (!plan) return;
+  for (size_t i = 0; i < plan->node_count; i++) {
+    free(plan->nodes[i].name);
+    free(plan->nodes[i].from);
+    free(plan->nodes[i].lookups);
+    free(plan->nodes[i].form);
+    buffer_free(&plan->nodes[i].settings);
+  }
+  chains_free(plan->chains, plan->chain_count);
+  chains_free(plan->lookups, plan->lookup_count);
   free(plan->nodes);
-  free(plan->chains);
   free(plan->file);
   free(plan->pipeline);
   free(plan->state);

@@ -20,9 +20,11 @@ struct plan_node {
   struct buffer settings;           // msgpack map, typed, defaults filled in
   unsigned *from;
   size_t from_count; // indexes of the nodes it reads (a transform: those that its SQL names)
-  int line, column;  // where it stands in the file
-  bool copies;       // made by the plan: it copies dead letters into a topic, and counts for nobody
-  char *form;        // a transform: how it runs ("batch", "one by one: ...")
+  unsigned *lookups;
+  size_t lookup_count; // a transform: indexes of the lookups that its SQL joins
+  int line, column;    // where it stands in the file
+  bool copies;         // made by the plan: it copies dead letters into a topic, and counts for nobody
+  char *form;          // a transform: how it runs ("batch", "one by one: ...")
 };
 
 // One worker of a chain. Index 0 of a chain is its source; parents come before children.
@@ -56,6 +58,8 @@ struct plan {
   size_t node_count;
   struct plan_chain *chains;
   size_t chain_count;
+  struct plan_chain *lookups; // those that some chain joins: one worker each, which writes no ring
+  size_t lookup_count;
   size_t retry_room;         // chains of retries that there is still room for
   double stop_above;         // dead_letters.stop_above, 0..1
   uint64_t dead_store_bytes; // dead_letters.max_bytes

@@ -52,6 +52,11 @@ static void report_finding(struct draft *d, size_t index, const struct check_fin
 
 // ---- asking
 
+// A node whose records the node `index` may read, where its SQL says what it reads.
+static bool is_input(const struct plan *p, size_t index, size_t other) {
+  return other != index && p->nodes[other].section != PLAN_SINK && p->nodes[other].section != PLAN_LOOKUP;
+}
+
 static void ask_kind(struct draft *d, size_t index, const struct worker_kind *kind, const struct draft_node *input, bool connect,
                      struct check *c) {
   const struct plan *p = d->plan;
@@ -59,9 +64,12 @@ static void ask_kind(struct draft *d, size_t index, const struct worker_kind *ki
   *c = (struct check){
       .pipeline = p->pipeline, .node = node->name, .settings = plan_settings(node), .connect = connect, .once = d->once, .state = p->state};
   const char **names = memory_get((p->node_count + 1) * sizeof *names);
+  struct check_lookup *lookups = memory_get((p->node_count + 1) * sizeof *lookups);
   for (size_t i = 0; i < p->node_count; i++)
-    if (i != index && p->nodes[i].section != PLAN_SINK) names[c->input_count++] = p->nodes[i].name;
+    if (is_input(p, index, i)) names[c->input_count++] = p->nodes[i].name;
   c->inputs = names;
+  c->lookup_count = plan_lookup_list(d, lookups, NULL);
+  c->lookups = lookups;
   if (input && input->columns_known) {
     c->columns = input->columns;
     c->column_count = input->column_count;
@@ -70,6 +78,8 @@ static void ask_kind(struct draft *d, size_t index, const struct worker_kind *ki
   kind->check(c);
   c->inputs = NULL;
   c->columns = NULL;
+  c->lookups = NULL;
+  free(lookups);
   free(names);
 }
 
@@ -131,7 +141,7 @@ static void ask_with(struct draft *d, size_t index, const struct draft_node *inp
 // The n-th name that the node could read, as ask() listed them.
 static size_t input_index(const struct plan *p, size_t index, size_t n) {
   for (size_t i = 0; i < p->node_count; i++) {
-    if (i == index || p->nodes[i].section == PLAN_SINK) continue;
+    if (!is_input(p, index, i)) continue;
     if (n-- == 0) return i;
   }
   return p->node_count;
@@ -140,7 +150,7 @@ static size_t input_index(const struct plan *p, size_t index, size_t n) {
 static void link_reads(struct draft *d, size_t index, const struct check *c) {
   struct plan_node *node = &d->plan->nodes[index];
   size_t inputs = 0;
-  for (size_t i = 0; i < d->plan->node_count; i++) inputs += i != index && d->plan->nodes[i].section != PLAN_SINK;
+  for (size_t i = 0; i < d->plan->node_count; i++) inputs += is_input(d->plan, index, i);
   for (size_t n = 0; c->reads && n < inputs; n++) {
     if (!c->reads[n]) continue;
     node->from = memory_resize(node->from, (node->from_count + 1) * sizeof *node->from);
@@ -317,6 +327,11 @@ static void ask_sources(struct draft *d, bool connect) {
     if (d->plan->nodes[i].section == PLAN_SOURCE && can_ask(d, i)) ask_with(d, i, NULL, connect);
 }
 
+static void ask_lookups(struct draft *d, bool connect) {
+  for (size_t i = 0; i < d->plan->node_count; i++)
+    if (d->plan->nodes[i].section == PLAN_LOOKUP && can_ask(d, i)) ask_with(d, i, NULL, connect);
+}
+
 static void ask_reader(struct draft *d, size_t index, bool connect) {
   const struct plan_node *node = &d->plan->nodes[index];
   struct check c;
@@ -331,6 +346,7 @@ static void ask_transforms(struct draft *d, struct check *first) {
     if (d->plan->nodes[i].section != PLAN_TRANSFORM || !can_ask(d, i)) continue;
     ask(d, i, NULL, false, &first[i]);
     link_reads(d, i, &first[i]);
+    plan_lookup_link(d, i, &first[i]);
     take_answer(d, i, &first[i]);
   }
 }
@@ -352,7 +368,9 @@ static void ask_all(struct draft *d) {
   struct check *first = memory_get((p->node_count + 1) * sizeof *first);
   size_t *sorted = memory_get((p->node_count + 1) * sizeof *sorted);
   ask_sources(d, false);
+  ask_lookups(d, false);
   ask_transforms(d, first);
+  plan_lookups_index(d);
   plan_topics_read(d);
   bool ordered = sort_nodes(d, sorted);
   for (size_t n = 0; n < p->node_count; n++) {
@@ -395,6 +413,7 @@ void plan_ask(struct draft *d, bool connect) {
     return;
   }
   ask_sources(d, true);
+  ask_lookups(d, true);
   for (size_t i = 0; i < d->plan->node_count; i++) {
     if (plan_is_sink(&d->plan->nodes[i]) && can_ask(d, i)) ask_sink(d, i, true);
     ask_reader(d, i, true);

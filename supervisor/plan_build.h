@@ -17,6 +17,8 @@ struct draft_node {
   struct check_column *columns;      // what it gives; strings owned
   size_t column_count;
   bool columns_known;
+  struct check_index *indexes; // a transform: columns by which it wants to find rows of lookups; owned
+  size_t index_count;
 };
 
 struct draft {
@@ -53,6 +55,14 @@ void plan_letters(struct draft *d);
 bool plan_topic_same(const struct plan *plan, size_t writer, size_t reader);
 void plan_ask(struct draft *d, bool connect);
 void plan_grow(struct draft *d);
+// Lookups (plan_lookup.c). The usable ones for a check: `list` has room for all nodes, so has `nodes`, their indexes.
+size_t plan_lookup_list(const struct draft *d, struct check_lookup *list, size_t *nodes);
+// Takes what the check of a transform says about them.
+void plan_lookup_link(struct draft *d, size_t index, struct check *c);
+// When all transforms were asked: the indexes that they want go into the lookups' settings.
+void plan_lookups_index(struct draft *d);
+// The workers of the lookups that are joined by what runs; after plan_grow.
+void plan_lookups_grow(struct draft *d);
 // Warns where rows of one key may come from several partitions (plan_keys.c).
 void plan_check_keys(struct draft *d);
 

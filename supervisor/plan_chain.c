@@ -246,6 +246,7 @@ void plan_grow(struct draft *d) {
   for (size_t i = 0; i < p->node_count; i++)
     if (plan_is_root(&p->nodes[i]) && is_read(p, i, useful)) grow_chain(d, i, useful);
   find_feeders(p);
+  plan_lookups_grow(d);
   if (p->chain_count == 0) plan_report_add(d->report, CHECK_ERROR, 1, 1, NULL, "nothing flows: no sink is reached from any source");
   free(useful);
   free(known);

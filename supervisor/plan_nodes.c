@@ -67,7 +67,14 @@ static bool check_name(struct draft *d, const struct config_entry *entry) {
 // ---- kind and settings
 
 static enum worker_role role_of(enum plan_section section) {
-  return section == PLAN_SOURCE ? WORKER_PRODUCER : section == PLAN_SINK ? WORKER_SINKER : WORKER_TRANSFORMER;
+  switch (section) {
+  case PLAN_SOURCE: return WORKER_PRODUCER;
+  case PLAN_LOOKUP: return WORKER_LOOKUP;
+  case PLAN_TOPIC:
+  case PLAN_SINK: return WORKER_SINKER;
+  case PLAN_TRANSFORM: break;
+  }
+  return WORKER_TRANSFORMER;
 }
 
 // Kinds of a section as "http, file or generate".
@@ -160,7 +167,7 @@ static void add_node(struct draft *d, enum plan_section section, struct config_e
   d->node_count = p->node_count;
   p->nodes[index] = (struct plan_node){.name = memory_text(entry->key), .section = section, .line = entry->line, .column = entry->column};
   d->nodes[index] = (struct draft_node){.entry = entry};
-  if (section != PLAN_LOOKUP) read_settings(d, index, entry);
+  read_settings(d, index, entry);
 }
 
 // ---- from
@@ -214,7 +221,7 @@ static void link_from(struct draft *d, size_t index) {
                     node->name);
 }
 
-// ---- topics, lookups, the outermost settings
+// ---- topics, the outermost settings
 
 static void check_topic(struct draft *d, size_t index, bool brokers) {
   const struct plan_node *node = &d->plan->nodes[index];
@@ -228,7 +235,6 @@ static void check_topic(struct draft *d, size_t index, bool brokers) {
 static void collect_section(struct draft *d, struct config_entry *section) {
   enum plan_section kind;
   if (!section_find(section->key, &kind) || section->value.kind != CONFIG_MAP) return;
-  if (kind == PLAN_LOOKUP) plan_report_add(d->report, CHECK_ERROR, section->line, section->column, NULL, "lookups are not available yet");
   for (size_t i = 0; i < section->value.count; i++) add_node(d, kind, &section->value.entries[i]);
 }
 

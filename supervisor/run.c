@@ -87,7 +87,7 @@ static bool parts_open(struct instance *i, struct error *e) {
     error_set(e, ERROR_ENVIRONMENT, "events", "cannot make an event loop: %s", strerror(errno));
     return false;
   }
-  return signals_open(i, e) && lanes_open(i, e) && retry_open(i, e) && control_server_open(i, e) && tick_open(i, e);
+  return signals_open(i, e) && lanes_open(i, e) && lookups_open(i, e) && retry_open(i, e) && control_server_open(i, e) && tick_open(i, e);
 }
 
 static void parts_close(struct instance *i) {
@@ -97,6 +97,7 @@ static void parts_close(struct instance *i) {
   signals_block();
   signals_close(i);
   lanes_close(i);
+  lookups_close(i);
   retry_close(i);
   event_base_free(i->base);
   i->base = NULL;
@@ -105,7 +106,7 @@ static void parts_close(struct instance *i) {
 
 static void say_start(struct instance *i) {
   struct log_line l;
-  unsigned workers = 0;
+  unsigned workers = (unsigned)i->lookup_count;
   for (size_t n = 0; n < i->lane_count; n++) workers += (unsigned)i->lanes[n].seat_count;
   say_begin(i, &l, LOG_LEVEL_INFO, "started", NULL);
   log_text(&l, "pipeline", i->plan->pipeline);
@@ -164,6 +165,7 @@ static int run(struct instance *i) {
   notify_open(&i->notify);
   say_start(i);
   for (size_t n = 0; n < i->lane_count; n++) lane_start(&i->lanes[n]);
+  if (!lanes_ended(i)) lookups_start(i);
   if (!lanes_ended(i)) event_base_dispatch(i->base);
   bool again = i->reload.state == RELOAD_DRAINING && !i->stop.culprit;
   CRASH_POINT("supervisor.ended");

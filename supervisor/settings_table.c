@@ -2,14 +2,8 @@
 #include "supervisor/settings.h"
 
 #include "proto/limits.h"
+#include "supervisor/settings_tables.h"
 
-#define ROWS(array) .settings = (array), .count = sizeof(array) / sizeof *(array)
-
-enum { SECOND = 1000, MINUTE = 60 * SECOND, HOUR = 60 * MINUTE, DAY = 24 * HOUR };
-#define YEARS_10   ((int64_t)3650 * DAY)
-#define KIB        ((int64_t)1 << 10)
-#define MIB        ((int64_t)1 << 20)
-#define GIB        ((int64_t)1 << 30)
 #define RING_LEAST (64 * KIB)
 
 static const struct setting tls_rows[] = {
@@ -83,7 +77,7 @@ static const struct setting top_rows[] = {
     {.name = "sources", .type = SETTING_SECTION, .help = "Where records come from, by name; needed unless they come from topics."},
     {.name = "transforms", .type = SETTING_SECTION, .help = "SQL over streams, by name."},
     {.name = "topics", .type = SETTING_SECTION, .help = "Kafka topics, by name."},
-    {.name = "lookups", .type = SETTING_SECTION, .help = "Tables that SQL may join, by name. Not available yet."},
+    {.name = "lookups", .type = SETTING_SECTION, .help = "Tables that SQL may join, by name."},
     {.name = "sinks", .type = SETTING_SECTION, .help = "Where records go, by name; needed unless they go to topics."},
     {.name = "kafka", .type = SETTING_GROUP, .flags = SETTING_FILLED, .group = &kafka_group, .help = "The Kafka cluster of all topics."},
     {.name = "dead_letters",
@@ -223,7 +217,7 @@ static const struct setting auth_rows[] = {
     {.name = "basic", .type = SETTING_TEXT, .flags = SETTING_SECRET | SETTING_ONE_OF, .help = "user:password, best from ${file:PATH}."},
     {.name = "bearer", .type = SETTING_TEXT, .flags = SETTING_SECRET | SETTING_ONE_OF, .help = "Token, best from ${file:PATH}."},
 };
-static const struct setting_table auth_group = {.place = SETTINGS_GROUP, ROWS(auth_rows)};
+const struct setting_table settings_auth = {.place = SETTINGS_GROUP, ROWS(auth_rows)};
 
 static const struct setting pagination_rows[] = {
     {.name = "next",
@@ -291,7 +285,7 @@ static const struct setting http_rows[] = {
     {.name = "headers", .type = SETTING_TEXT_MAP, .flags = SETTING_SECRET, .help = "Headers of the requests."},
     {.name = "auth",
      .type = SETTING_GROUP,
-     .group = &auth_group,
+     .group = &settings_auth,
      .flags = SETTING_SECRET,
      .help = "How weir identifies itself: basic or bearer."},
     {.name = "user_agent", .type = SETTING_TEXT, .help = "User-Agent header; without it weir and its version."},
@@ -526,7 +520,6 @@ static const struct setting_table topics = {
     .help = "A Kafka topic: with `from` it is written, where something reads it it is read, with both it is written and read back. "
             "Without brokers one with `from` hands records on, and the other settings have no effect.",
     .example = "raw:\n  from: events\n  key: id\n  create: {partitions: 4}\n"};
-static const struct setting_table lookups = {.place = SETTINGS_LOOKUP, .help = "Tables that SQL may join. Not available yet."};
 static const struct setting_table sinks = {.place = SETTINGS_SINK, ROWS(sink_rows), .help = "What every sink may have."};
 static const struct setting_table table_sink = {
     .place = SETTINGS_SINK,
@@ -541,8 +534,22 @@ static const struct setting_table file_sink = {.place = SETTINGS_SINK,
                                                .help = "A file that grows.",
                                                .example = "copy:\n  from: cleaned\n  type: file\n  path: out.ndjson\n"};
 
-const struct setting_table *const settings_tables[] = {&top, &sources, &http,    &file_source, &generate,   &transforms,
-                                                       &sql, &topics,  &lookups, &sinks,       &table_sink, &file_sink};
+const struct setting_table *const settings_tables[] = {&top,
+                                                       &sources,
+                                                       &http,
+                                                       &file_source,
+                                                       &generate,
+                                                       &transforms,
+                                                       &sql,
+                                                       &topics,
+                                                       &settings_lookups,
+                                                       &settings_lookup_http,
+                                                       &settings_lookup_file,
+                                                       &settings_lookup_sqlite,
+                                                       &settings_lookup_postgres,
+                                                       &sinks,
+                                                       &table_sink,
+                                                       &file_sink};
 const size_t settings_table_count = sizeof settings_tables / sizeof *settings_tables;
 
 const char *const settings_column_types[] = {"text", "int", "bigint", "double", "boolean", "timestamp", "date", "json", "bytes"};

@@ -42,7 +42,8 @@ static void child_signals(void) {
 }
 
 static void child_descriptors(const struct seat *seat, int job, int output, const struct job_fds *fds) {
-  int input = seat_parent(seat) ? open("/dev/null", O_RDONLY | O_CLOEXEC) : -1;
+  bool source = seat->plan->kind->role == WORKER_PRODUCER;
+  int input = !source ? open("/dev/null", O_RDONLY | O_CLOEXEC) : -1;
   if (input >= 0 && dup2(input, STDIN_FILENO) < 0) child_fail("standard input");
   if (dup2(output, STDERR_FILENO) < 0 || dup2(output, STDOUT_FILENO) < 0) child_fail("standard error");
   // Number JOB_FD is never one of ours (run.c occupies it), so nothing that the job names is lost here.

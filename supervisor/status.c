@@ -112,6 +112,54 @@ static void seat_put(struct msgpack_writer *w, const struct seat *seat) {
   msgpack_map_close(opened, pairs + 14);
 }
 
+// ---- lookups
+
+static void text_time_put(struct msgpack_writer *w, const char *key, int64_t micros) {
+  char text[CLOCK_TEXT];
+  clock_print(micros / 1000000 * 1000000, text);
+  text_put(w, key, micros > 0 ? text : NULL);
+}
+
+// A lookup beside the workers: the same keys where they have a meaning, and those of its table.
+static void lookup_put(struct msgpack_writer *w, const struct seat *seat) {
+  struct slot_words words;
+  struct lookup_table table;
+  char doing[SLOT_TEXT], error[SLOT_TEXT];
+  slot_words_get(&seat->slot, &words);
+  slot_doing_get(&seat->slot, doing);
+  slot_error_get(&seat->slot, error);
+  lookup_look(seat, &table);
+  int64_t age = clock_micros() - table.confirmed;
+  uint8_t *opened = msgpack_map_open(w);
+  text_put(w, "name", seat->node->name);
+  text_put(w, "kind", "lookup");
+  text_put(w, "role", worker_role_name(WORKER_LOOKUP));
+  text_put(w, "type", seat->node->kind->name);
+  uint_put(w, "lane", 0);
+  msgpack_write_cstring(w, "pid");
+  if (seat->pid > 0)
+    msgpack_write_int(w, seat->pid);
+  else
+    msgpack_write_nil(w);
+  text_put(w, "state", slot_state_name(state_of(seat, &words)));
+  text_put(w, "doing", seat->pid > 0 && doing[0] ? doing : NULL);
+  uint_put(w, "restarts", seat->spawned > 0 ? seat->spawned - 1 : 0);
+  uint32_t pairs = counters_put(w, words.counters);
+  double_put(w, "ring_fill", 0);
+  uint_put(w, "position", table.generation);
+  double_put(w, "lag_s", 0);
+  uint_put(w, "rows", table.rows);
+  uint_put(w, "bytes", table.bytes);
+  msgpack_write_cstring(w, "age_s");
+  if (table.generation > 0)
+    msgpack_write_int(w, age > 0 ? age / 1000000 : 0);
+  else
+    msgpack_write_nil(w);
+  text_time_put(w, "loaded", table.loaded);
+  text_put(w, "last_error", error[0] ? error : NULL);
+  msgpack_map_close(opened, pairs + 17);
+}
+
 // ---- the whole
 
 static const char *state_of_all(const struct instance *i) {
@@ -154,12 +202,14 @@ void status_json(const struct instance *i, struct buffer *out) {
   uint8_t *bytes = memory_get(room);
   struct msgpack_writer w = {.at = bytes, .end = bytes + room};
   for (size_t l = 0; l < i->lane_count; l++) count += i->lanes[l].seat_count;
+  count += i->lookup_count;
   uint8_t *opened = msgpack_map_open(&w);
   uint32_t pairs = top_put(&w, i);
   msgpack_write_cstring(&w, "nodes");
   msgpack_write_array(&w, (uint32_t)count);
   for (size_t l = 0; l < i->lane_count; l++)
     for (size_t s = 0; s < i->lanes[l].seat_count; s++) seat_put(&w, &i->lanes[l].seats[s]);
+  for (size_t l = 0; l < i->lookup_count; l++) lookup_put(&w, &i->lookups[l].seats[0]);
   msgpack_map_close(opened, pairs + 1);
   print(bytes, &w, out);
   free(bytes);

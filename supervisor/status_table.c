@@ -74,11 +74,26 @@ static void table_print(struct buffer *out, const struct column *columns, size_t
   }
 }
 
+// "categories: 13 rows, 8,192 bytes, 12 s old"
+static void table_remark(struct buffer *out, struct job_value node, const char *name) {
+  char rows[NUMBER_MOST], bytes[NUMBER_MOST];
+  char *rows_text = job_text(node, "rows", "0"), *bytes_text = job_text(node, "bytes", "0");
+  group_digits(rows_text, rows);
+  group_digits(bytes_text, bytes);
+  if (job_has(job_get(node, "age_s")))
+    buffer_print(out, "%s: %s rows, %s bytes, %lld s old\n", name, rows, bytes, (long long)job_int(node, "age_s", 0));
+  else
+    buffer_print(out, "%s: not loaded yet\n", name);
+  free(rows_text);
+  free(bytes_text);
+}
+
 // What the nodes are waiting for, and what went wrong last.
 static void remarks_print(struct buffer *out, struct job_value nodes) {
   struct job_value node;
   for (struct job_walk walk = job_walk_start(nodes); job_walk_next(&walk, NULL, &node);) {
     char *name = job_text(node, "name", ""), *doing = job_text(node, "doing", ""), *error = job_text(node, "last_error", "");
+    if (job_has(job_get(node, "rows"))) table_remark(out, node, name);
     if (doing[0]) buffer_print(out, "%s/%lld: %s\n", name, (long long)job_int(node, "lane", 0), doing);
     if (error[0]) buffer_print(out, "%s/%lld: last error: %s\n", name, (long long)job_int(node, "lane", 0), error);
     free(name);

@@ -10,6 +10,7 @@
 #include "workers/common/feedback.h"
 #include "workers/common/journal_look.h"
 #include "workers/common/streams.h"
+#include "workers/lookups/lookup_worker.h"
 #include "workers/sinks/file_sink.h"
 #include "workers/sinks/table_sink.h"
 #include "workers/sinks/topic_sink.h"
@@ -41,6 +42,10 @@ const struct worker_kind worker_kinds[] = {
      .store = file_store_open,
      .writes = file_sink_writes},
     {.name = "topic", .role = WORKER_SINKER, .run = topic_sink_run, .check = topic_sink_check, .store = topic_store_open},
+    {.name = "http", .role = WORKER_LOOKUP, .run = lookup_worker_run, .check = lookup_http_check},
+    {.name = "file", .role = WORKER_LOOKUP, .run = lookup_worker_run, .check = lookup_file_check},
+    {.name = "sqlite", .role = WORKER_LOOKUP, .run = lookup_worker_run, .check = lookup_sqlite_check},
+    {.name = "postgres", .role = WORKER_LOOKUP, .run = lookup_worker_run, .check = lookup_postgres_check},
 };
 const size_t worker_kind_count = sizeof worker_kinds / sizeof *worker_kinds;
 
@@ -56,7 +61,8 @@ const struct worker_kind *worker_kind_find(enum worker_role role, const char *na
   return NULL;
 }
 
-static const char *const role_names[] = {[WORKER_PRODUCER] = "producer", [WORKER_TRANSFORMER] = "transformer", [WORKER_SINKER] = "sinker"};
+static const char *const role_names[] = {
+    [WORKER_PRODUCER] = "producer", [WORKER_TRANSFORMER] = "transformer", [WORKER_SINKER] = "sinker", [WORKER_LOOKUP] = "lookup"};
 
 const char *worker_role_name(enum worker_role role) {
   return role_names[role];
@@ -87,6 +93,14 @@ void check_find(struct check *c, enum check_level level, const char *setting, lo
                                                            .suggestion = suggestion ? memory_text(suggestion) : NULL};
 }
 
+void check_indexes_free(struct check_index *indexes, size_t count) {
+  for (size_t i = 0; i < count; i++) {
+    for (size_t k = 0; k < indexes[i].count; k++) free(indexes[i].columns[k]);
+    free(indexes[i].columns);
+  }
+  free(indexes);
+}
+
 void check_free(struct check *c) {
   for (size_t i = 0; i < c->finding_count; i++) {
     free(c->findings[i].setting);
@@ -98,6 +112,8 @@ void check_free(struct check *c) {
     free(c->output[i].type);
     free(c->output[i].origin);
   }
+  check_indexes_free(c->indexes, c->index_count);
+  free(c->joins);
   free(c->findings);
   free(c->output);
   free(c->reads);

@@ -8,13 +8,14 @@
 #include "proto/buffer.h"
 #include "proto/error.h"
 #include "proto/job.h"
+#include "workers/common/lookup_words.h"
 #include "workers/common/pending.h"
 #include "workers/common/position_look.h"
 #include "workers/common/store_retry.h"
 #include "workers/common/stores.h"
 #include "workers/common/worker.h"
 
-enum worker_role { WORKER_PRODUCER, WORKER_TRANSFORMER, WORKER_SINKER };
+enum worker_role { WORKER_PRODUCER, WORKER_TRANSFORMER, WORKER_SINKER, WORKER_LOOKUP };
 
 // One remark of a check. `setting` names the setting of the node ("sql", "key", "columns.lon"), `offset` a byte in its text (-1: the
 // whole), so that the caller can point at file:line:col.
@@ -34,12 +35,26 @@ struct check_column {
   char *origin; // the column of the node's input that it is, unchanged; NULL: made by the node, or not known
 };
 
+// A lookup as a transformer's check sees it.
+struct check_lookup {
+  const char *name;
+  struct job_value settings;
+};
+// Columns by which a transformer wants to find rows of a lookup beside its key.
+struct check_index {
+  size_t lookup;
+  char **columns;
+  size_t count;
+};
+
 struct check {
   // given
   const char *pipeline, *node;
   struct job_value settings;
   const char *const *inputs;
-  size_t input_count; // names that the node may read (all sources, topics, transforms and lookups but itself)
+  size_t input_count; // names that the node may read (all sources, topics and transforms but itself)
+  const struct check_lookup *lookups;
+  size_t lookup_count; // that a transformer may join
   const struct check_column *columns;
   size_t column_count; // what the node's input gives, when it is known (sinks: key must be among them)
   bool columns_known;
@@ -50,6 +65,9 @@ struct check {
   struct check_finding *findings;
   size_t finding_count;
   bool *reads; // per input: true when the SQL reads it (transformers)
+  bool *joins; // per lookup: true when the SQL joins it (transformers)
+  struct check_index *indexes;
+  size_t index_count;
   struct check_column *output;
   size_t output_count;
   bool output_known;
@@ -57,6 +75,7 @@ struct check {
 };
 void check_find(struct check *c, enum check_level level, const char *setting, long offset, const char *suggestion, const char *format, ...)
     __attribute__((format(printf, 6, 7)));
+void check_indexes_free(struct check_index *indexes, size_t count);
 void check_free(struct check *c);
 
 struct worker_kind {
@@ -72,7 +91,7 @@ struct worker_kind {
 
 extern const struct worker_kind worker_kinds[];
 extern const size_t worker_kind_count;
-// "producer", "transformer", "sinker", as the job spells them.
+// "producer", "transformer", "sinker", "lookup", as the job spells them.
 const char *worker_role_name(enum worker_role role);
 bool worker_role_find(const char *name, enum worker_role *role);
 const struct worker_kind *worker_kind_find(enum worker_role role, const char *name);

@@ -95,7 +95,7 @@ BROKEN = {
     "empty": ("", [(1, 1, "the file is empty", None, None)]),
     "a list": ("- a\n", [(1, 1, "a pipeline file is a map", None, None)]),
     "no sinks": (SOURCE, [(1, 1, "the pipeline needs `sinks`", "sources", None)]),
-    "lookups": (SOURCE + "lookups: {l: {}}\n" + SINK, [(3, 1, "lookups are not available yet", "lookups", None)]),
+    "lookups": (SOURCE + "lookups: {l: {}}\n" + SINK, [(3, 11, "lookup `l` needs `type`: http, file, sqlite or postgres", "l", None)]),
     "topic without brokers": (SOURCE + "topics:\n  t: {key: id}\n" + SINK, [(4, 3, "neither `from` nor brokers", "t", None)]),
     "topic with brokers": ("kafka: {brokers: 'h:9092'}\n" + SOURCE + "topics:\n  t: {from: lines}\n" + SINK,
                            [(5, 3, "no worker for", "t", None)]),

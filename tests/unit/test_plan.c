@@ -212,7 +212,7 @@ static void test_a_file_has_one_writer(void **state) {
 static void test_topics_and_lookups(void **state) {
   (void)state;
   assert_broken(SOURCE "topics:\n  t: {key: id}\nsinks:\n" SINK("out", "t"), 4, 3, "neither `from` nor brokers");
-  assert_broken(SOURCE "lookups:\n  l: {}\nsinks:\n" SINK("out", "lines"), 3, 1, "not available yet");
+  assert_broken(SOURCE "lookups:\n  l: {}\nsinks:\n" SINK("out", "lines"), 4, 3, "lookup `l` needs `type`: http, file, sqlite or postgres");
 }
 
 static void test_kinds(void **state) {

@@ -17,8 +17,8 @@ struct bad {
 static const struct bad bads[] = {
     {"SELECT id FRM raw", "sql@14: near \"raw\": syntax error"},
     {"SELECT id FROM raw WHERE (", "sql@-1: incomplete input"},
-    {"SELECT id FROM rav", "sql@15: there is no source, topic or transform \"rav\" [raw]"},
-    {"SELECT id FROM something_else", "sql@15: there is no source, topic or transform \"something_else\""},
+    {"SELECT id FROM rav", "sql@15: there is no source, topic, transform or lookup \"rav\" [raw]"},
+    {"SELECT id FROM something_else", "sql@15: there is no source, topic, transform or lookup \"something_else\""},
     {"SELECT z.id FROM raw e", "sql@7: no such column: z.id (a path below a field is written in double quotes: e.\"a.b[0].c\")"},
     {"SELECT id, nope(id) AS x FROM raw", "sql@11: no such function: nope"},
     {"SELECT * FROM raw", "sql@-1: \"*\" is not possible, because records have no fixed fields: name the columns"},

@@ -7,7 +7,7 @@
 #include <cmocka.h>
 
 #include "tests/unit/sql_help.h"
-#include "workers/sql/cells.h"
+#include "workers/common/cells.h"
 
 static void expect(const char *sql, const char *record, const char *rows) {
   help_expect(&(struct help_spec){.sql = sql}, &record, 1, rows);

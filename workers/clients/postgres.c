@@ -243,6 +243,11 @@ int postgres_columns(const struct postgres_result *r) {
   return PQnfields(r->r);
 }
 
+const char *postgres_column_name(const struct postgres_result *r, int column) {
+  const char *name = PQfname(r->r, column);
+  return name ? name : "";
+}
+
 uint64_t postgres_changed(const struct postgres_result *r) {
   return strtoull(PQcmdTuples(r->r), NULL, 10);
 }

@@ -75,6 +75,7 @@ bool postgres_run(struct postgres *p, const struct postgres_statement *statement
 
 size_t postgres_rows(const struct postgres_result *r);
 int postgres_columns(const struct postgres_result *r);
+const char *postgres_column_name(const struct postgres_result *r, int column);
 uint64_t postgres_changed(const struct postgres_result *r); // rows inserted, updated or deleted
 bool postgres_is_null(const struct postgres_result *r, size_t row, int column);
 const char *postgres_text(const struct postgres_result *r, size_t row, int column); // terminated; "" for null

@@ -76,11 +76,22 @@ static bool prepare_for_writing(struct sqlite *db, struct error *e) {
   return sqlite_exec(db, "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA temp_store=MEMORY", e);
 }
 
+static bool prepare_mode(struct sqlite *db, enum sqlite_mode mode, struct error *e) {
+  switch (mode) {
+  case SQLITE_FOR_READING: return true;
+  case SQLITE_FOR_WRITING:
+  case SQLITE_MAKE: return prepare_for_writing(db, e);
+  case SQLITE_TO_BUILD:
+    return sqlite_exec(db, "PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; PRAGMA locking_mode=EXCLUSIVE; PRAGMA temp_store=MEMORY", e);
+  }
+  return false;
+}
+
 struct sqlite *sqlite_open(const char *path, enum sqlite_mode mode, unsigned busy_ms, struct error *e) {
   int flags = SQLITE_OPEN_NOMUTEX;
   if (mode == SQLITE_FOR_READING) flags |= SQLITE_OPEN_READONLY;
   if (mode == SQLITE_FOR_WRITING) flags |= SQLITE_OPEN_READWRITE;
-  if (mode == SQLITE_MAKE) flags |= SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE;
+  if (mode == SQLITE_MAKE || mode == SQLITE_TO_BUILD) flags |= SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE;
   struct sqlite *db = memory_get(sizeof *db);
   int rc = sqlite3_open_v2(path, &db->handle, flags, NULL);
   if (rc != SQLITE_OK) {
@@ -95,7 +106,7 @@ struct sqlite *sqlite_open(const char *path, enum sqlite_mode mode, unsigned bus
   sqlite3_db_config(db->handle, SQLITE_DBCONFIG_DQS_DML, 0, (int *)NULL);
   sqlite3_db_config(db->handle, SQLITE_DBCONFIG_DQS_DDL, 0, (int *)NULL);
   // Opening reads nothing: only this tells whether the file can be read and is a database.
-  if (!sqlite_exec(db, "PRAGMA schema_version", e) || (mode != SQLITE_FOR_READING && !prepare_for_writing(db, e))) {
+  if (!sqlite_exec(db, "PRAGMA schema_version", e) || !prepare_mode(db, mode, e)) {
     error_add(e, "opening %s", path);
     sqlite_close(db);
     return NULL;
@@ -240,6 +251,18 @@ int sqlite_columns(const struct sqlite_query *q) {
   return sqlite3_column_count(q->statement);
 }
 
+const char *sqlite_column_name(const struct sqlite_query *q, int column) {
+  const char *name = sqlite3_column_name(q->statement, column);
+  if (!name) memory_exhausted(0);
+  return name;
+}
+
+bool sqlite_is_query(const char *sql, struct sqlite_query *q) {
+  const char *tail = sql + strlen(sqlite3_sql(q->statement));
+  return sqlite3_stmt_readonly(q->statement) && !sqlite3_stmt_isexplain(q->statement) && sqlite3_column_count(q->statement) > 0 &&
+         tail[strspn(tail, " \t\r\n;")] == '\0';
+}
+
 enum sqlite_kind sqlite_column_kind(struct sqlite_query *q, int column) {
   switch (sqlite3_column_type(q->statement, column)) {
   case SQLITE_INTEGER: return SQLITE_IS_INT;
@@ -302,6 +325,19 @@ bool sqlite_bytes_used(struct sqlite *db, uint64_t *bytes, struct error *e) {
     return false;
   *bytes = (uint64_t)(pages - free_pages) * (uint64_t)page_size;
   return true;
+}
+
+static void give_back(sqlite3_context *context, int count, sqlite3_value **values) {
+  (void)count;
+  sqlite3_result_value(context, values[0]);
+}
+
+bool sqlite_declare_function(struct sqlite *db, const char *name, struct error *e) {
+  int flags = SQLITE_UTF8 | SQLITE_DETERMINISTIC | SQLITE_INNOCUOUS;
+  int rc = sqlite3_create_function_v2(db->handle, name, 1, flags, NULL, give_back, NULL, NULL, NULL);
+  if (rc == SQLITE_OK) return true;
+  set_error(db->handle, rc, e);
+  return false;
 }
 
 char *sqlite_quote_name(const char *name) {

@@ -19,7 +19,8 @@
 struct sqlite;       // a connection
 struct sqlite_query; // a prepared statement
 
-enum sqlite_mode { SQLITE_FOR_READING, SQLITE_FOR_WRITING, SQLITE_MAKE };
+// SQLITE_TO_BUILD makes a file that nobody else sees until it is finished: without a journal, durable only by an fsync of the caller.
+enum sqlite_mode { SQLITE_FOR_READING, SQLITE_FOR_WRITING, SQLITE_MAKE, SQLITE_TO_BUILD };
 enum sqlite_kind { SQLITE_IS_NULL, SQLITE_IS_INT, SQLITE_IS_DOUBLE, SQLITE_IS_TEXT, SQLITE_IS_BLOB };
 enum sqlite_outcome { SQLITE_FAILED = -1, SQLITE_END = 0, SQLITE_GOT_ROW = 1 };
 
@@ -59,6 +60,10 @@ enum sqlite_outcome sqlite_step(struct sqlite_query *q, struct error *e);
 bool sqlite_run(struct sqlite_query *q, struct error *e);
 void sqlite_reset(struct sqlite_query *q);
 
+// False: it may change something, or is no statement that gives rows; what stands behind the first statement counts too.
+bool sqlite_is_query(const char *sql, struct sqlite_query *q);
+const char *sqlite_column_name(const struct sqlite_query *q, int column);
+
 // Columns of the present row, from 0. Text is terminated; text and blob are valid until the next step or reset ("" for null).
 int sqlite_columns(const struct sqlite_query *q);
 enum sqlite_kind sqlite_column_kind(struct sqlite_query *q, int column);
@@ -77,6 +82,8 @@ bool sqlite_one_int(struct sqlite *db, const char *sql, int64_t otherwise, int64
 bool sqlite_has_moved(struct sqlite *db);
 // Bytes of the database: its pages, without those on the free list.
 bool sqlite_bytes_used(struct sqlite *db, uint64_t *bytes, struct error *e);
+// A function of one argument that gives it back: a schema may only name functions that there are, whoever will call them.
+bool sqlite_declare_function(struct sqlite *db, const char *name, struct error *e);
 // "name" with its quotes doubled, owned by the caller: for table and column names.
 char *sqlite_quote_name(const char *name);
 const char *sqlite_library_version(void);

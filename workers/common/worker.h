@@ -37,6 +37,7 @@ enum worker_exit {
 //   streams (register)        producer writes, all others read
 //   source_words (words)      producer writes, sinkers read: the resolved starts (streams.h)
 //   feedback [words, one per sink of the lane]                                 producer reads
+//   lookup (words)            lookup writes; transformers find those that they join in the job's `lookups`
 //   own_feedback (words), source_bell                                          sinker writes / rings
 enum { WORKER_NOTE_COUNTERS = 0, WORKER_NOTE_OWN = SLOT_COUNTERS }; // ring notes: the counters first, then the role's own words
 
@@ -59,6 +60,7 @@ struct worker {
   struct shared_register streams;
   struct words source_words;
   struct words own_feedback; // sinker
+  struct words lookup;       // lookup: what it tells about its table (lookup_words.h)
   struct words *feedback;
   unsigned feedbacks; // producer: one per sink of the lane
   int source_bell;

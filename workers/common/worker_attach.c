@@ -99,6 +99,8 @@ static bool lane_attach(struct worker *w, struct job_value fds, struct error *e)
   if (fd >= 0 && (code = words_attach(&w->source_words, fd, source)) != 0) return failed(e, "the source's words", code);
   fd = fd_of(fds, "own_feedback");
   if (fd >= 0 && (code = words_attach(&w->own_feedback, fd, true)) != 0) return failed(e, "the own feedback", code);
+  fd = fd_of(fds, "lookup");
+  if (fd >= 0 && (code = words_attach(&w->lookup, fd, true)) != 0) return failed(e, "the words of the lookup", code);
   return feedback_attach(w, fds, e);
 }
 

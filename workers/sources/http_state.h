@@ -4,7 +4,7 @@
 #include "proto/json.h"
 #include "proto/msgpack.h"
 #include "workers/clients/curl.h"
-#include "workers/sources/http_settings.h"
+#include "workers/common/http_settings.h"
 #include "workers/sources/journal.h"
 #include "workers/sources/source.h"
 

@@ -14,6 +14,7 @@
 
 #include "proto/limits.h"
 #include "workers/sql/input_table.h"
+#include "workers/sql/lookups.h"
 
 enum {
   SQL_TEXT_MOST = 1 << 20,     // bytes of a statement
@@ -210,6 +211,12 @@ static int guard_read(struct sql_engine *engine, const char *table, const char *
   bool stream = engine->stream_name && sqlite3_stricmp(table, engine->stream_name) == 0;
   if (stream && engine->checking) return refuse(engine, "a check looks at the row only%s", "");
   if (sqlite3_strnicmp(table, "sqlite_", 7) == 0) return refuse(engine, "tables of SQLite's own are not allowed here%s", "");
+  if (engine->checking && sql_lookup_of(engine, table)) return refuse(engine, "a check looks at the row only%s", "");
+  if (sql_lookup_of(engine, table) && column) {
+    if (column[0] == LOOKUP_HIDDEN) return refuse(engine, "\"*\" is not possible here%s: name the columns", "");
+    sql_lookup_note(engine, table, column);
+    return SQLITE_OK;
+  }
   static const char *const helpers[] = {"each", "json_each", "json_tree"};
   // A table of which no column is read: it may be a name that the SQL gave to a subquery. Tables of SQLite that exist by themselves are
   // either connected already or cannot be, because their declaration would not pass this guard.
@@ -265,7 +272,7 @@ static int look_at_time(void *context) {
 static void limits_set(sqlite3 *db) {
   sqlite3_limit(db, SQLITE_LIMIT_LENGTH, LIMIT_RECORD);
   sqlite3_limit(db, SQLITE_LIMIT_SQL_LENGTH, SQL_TEXT_MOST);
-  sqlite3_limit(db, SQLITE_LIMIT_ATTACHED, 0);
+  sqlite3_limit(db, SQLITE_LIMIT_ATTACHED, SQL_LOOKUPS_MOST + 1); // only lookups.c attaches, one more while it changes one
   sqlite3_limit(db, SQLITE_LIMIT_LIKE_PATTERN_LENGTH, SQL_PATTERN_MOST);
   sqlite3_limit(db, SQLITE_LIMIT_WORKER_THREADS, 0);
   // Double quotes mean names only: a misspelt "column" is an error, not a text.
@@ -282,7 +289,8 @@ static bool failed(struct sql_engine *engine, struct error *e) {
 }
 
 bool sql_connection_open(struct sql_engine *engine, struct error *e) {
-  int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_MEMORY | SQLITE_OPEN_NOMUTEX;
+  // Not SQLITE_OPEN_MEMORY: files that are attached would be in memory, too.
+  int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_URI;
   const char *vfs = clock_vfs();
   if (!vfs || sqlite3_open_v2(":memory:", &engine->db, flags, vfs) != SQLITE_OK) return failed(engine, e);
   limits_set(engine->db);

@@ -15,6 +15,7 @@
 #include "proto/limits.h"
 #include "workers/sql/connection.h"
 #include "workers/sql/input_table.h"
+#include "workers/sql/lookups.h"
 
 struct discovery {
   struct sql_engine *engine;
@@ -97,7 +98,26 @@ static const char *behind(const char *text, const char *prefix) {
   return strncmp(text, prefix, length) == 0 ? text + length : NULL;
 }
 
-// "no such table: NAME": declares it when it is an input.
+static const char *nearest_table(const struct discovery *d, const char *name) {
+  const struct sql_spec *spec = d->spec;
+  const char **names = memory_get((spec->input_count + spec->lookup_count + 1) * sizeof *names);
+  size_t count = 0;
+  for (size_t i = 0; i < spec->input_count; i++) names[count++] = spec->inputs[i];
+  for (size_t i = 0; i < spec->lookup_count; i++) names[count++] = spec->lookups[i].shape->name;
+  const char *nearest = sql_nearest(name, names, count);
+  free(names);
+  return nearest;
+}
+
+static bool attach_lookup(struct discovery *d, struct attached_lookup *lookup, long offset) {
+  struct error e = {0};
+  if (sql_lookup_attach(d->engine, lookup, &e)) return true;
+  // Its own setting tells the caller that the SQL is not to blame.
+  sql_problem_add(d->problems, false, e.class == ERROR_OUTAGE ? SQL_LOOKUPS : "sql", offset, NULL, "%s", e.text);
+  return false;
+}
+
+// "no such table: NAME": declares it when it is an input, attaches it when it is a lookup.
 static bool find_table(struct discovery *d, const char *name) {
   struct sql_engine *engine = d->engine;
   const struct sql_spec *spec = d->spec;
@@ -106,9 +126,11 @@ static bool find_table(struct discovery *d, const char *name) {
   if (plain) name = plain;
   while (i < spec->input_count && strcasecmp(spec->inputs[i], name) != 0) i++;
   long offset = find_word(spec->sql, name);
+  struct attached_lookup *lookup = sql_lookup_find(engine, name);
+  if (lookup) return attach_lookup(d, lookup, offset);
   if (i == spec->input_count) {
-    sql_problem_add(d->problems, false, "sql", offset, sql_nearest(name, spec->inputs, spec->input_count),
-                    "there is no source, topic or transform \"%s\"", name);
+    sql_problem_add(d->problems, false, "sql", offset, nearest_table(d, name), "there is no source, topic, transform or lookup \"%s\"",
+                    name);
     return false;
   }
   if (engine->stream_name) {
@@ -173,6 +195,8 @@ static void report(struct discovery *d, const char *name) {
     sql_problem_add(d->problems, false, "sql", offset, NULL, "%s", engine->refused);
   else if (behind(d->message, "ambiguous column name: "))
     sql_problem_add(d->problems, false, "sql", offset, NULL, "%s (write the table's name in front)", d->message);
+  else if (name && sql_lookups_attached(engine))
+    sql_lookups_report_column(engine, d->problems, offset, name, d->message);
   else if (name && strchr(name, '.'))
     sql_problem_add(d->problems, false, "sql", offset, NULL, "%s (a path below a field is written in double quotes: e.\"a.b[0].c\")",
                     d->message);

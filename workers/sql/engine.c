@@ -10,6 +10,7 @@
 #include "workers/sql/discover.h"
 #include "workers/sql/engine_parts.h"
 #include "workers/sql/input_table.h"
+#include "workers/sql/lookups.h"
 #include "workers/sql/plan_check.h"
 #include "workers/sql/rows.h"
 
@@ -36,12 +37,9 @@ static void columns_open(struct sql_engine *engine) {
   field_index_open(&engine->input, &engine->input_columns.names);
 }
 
-static bool judge(struct sql_engine *engine, const struct sql_spec *spec, struct sql_problems *problems) {
-  struct buffer why = {0};
-  bool good = sql_plan_judge(engine, &why);
-  if (!good) sql_problem_add(problems, false, "sql", -1, NULL, "%s", buffer_cstring(&why));
-  buffer_free(&why);
-  if (good && spec->one_by_one && engine->batch) {
+static bool judge(struct sql_engine *engine, struct buffer *why) {
+  bool good = sql_plan_judge(engine, why);
+  if (good && engine->one_by_one && engine->batch) {
     engine->batch = false;
     free(engine->form);
     engine->form = memory_text("one by one: as asked");
@@ -60,7 +58,11 @@ static bool engine_prepare(struct sql_engine *engine, const struct sql_spec *spe
   columns_open(engine);
   // Both are looked at, so that one run of `weir check` tells all.
   bool good = sql_output_open(engine, spec, problems);
-  good &= judge(engine, spec, problems);
+  struct buffer why = {0};
+  bool judged = judge(engine, &why);
+  if (!judged) sql_problem_add(problems, false, "sql", -1, NULL, "%s", buffer_cstring(&why));
+  buffer_free(&why);
+  good &= judged;
   return good && sql_checks_open(engine, spec, problems);
 }
 
@@ -69,8 +71,10 @@ struct sql_engine *sql_engine_open(const struct sql_spec *spec, struct sql_probl
   engine->sql = memory_text(spec->sql);
   engine->timeout_ms = spec->timeout_ms ? spec->timeout_ms : SQL_TIMEOUT_MS;
   engine->memory_bytes = spec->memory_bytes ? spec->memory_bytes : SQL_MEMORY_BYTES;
+  engine->one_by_one = spec->one_by_one;
   engine->heartbeat = spec->heartbeat;
   engine->heartbeat_context = spec->heartbeat_context;
+  sql_lookups_open(engine, spec);
   if (engine_prepare(engine, spec, problems)) return engine;
   sql_engine_free(engine);
   return NULL;
@@ -81,7 +85,9 @@ struct sql_engine *sql_engine_open_or_fail(const struct sql_spec *spec, struct e
   struct sql_engine *engine = sql_engine_open(spec, &problems);
   for (size_t i = 0; i < problems.count && !engine; i++) {
     if (problems.list[i].warning) continue;
-    error_set(e, ERROR_CONFIG, "sql", "%s: %s", problems.list[i].setting, problems.list[i].text);
+    // The file of a lookup may be there the next time.
+    enum error_class class = strcmp(problems.list[i].setting, SQL_LOOKUPS) == 0 ? ERROR_OUTAGE : ERROR_CONFIG;
+    error_set(e, class, "sql", "%s: %s", problems.list[i].setting, problems.list[i].text);
     break;
   }
   sql_problems_free(&problems);
@@ -107,6 +113,7 @@ void sql_engine_free(struct sql_engine *engine) {
   sql_input_free(engine);
   sql_each_free(engine);
   columns_free(engine);
+  sql_lookups_free(engine);
   cell_tools_free(&engine->tools);
   buffer_free(&engine->scratch);
   free(engine->stream_name);
@@ -167,6 +174,35 @@ static void forget_judgement(struct sql_engine *engine) {
   for (size_t i = 0; i < engine->input_columns.names.count; i++) engine->input_columns.use[i] = USE_VALUE;
   for (size_t i = 0; i < engine->each_columns.names.count; i++) engine->each_columns.use[i] = USE_VALUE;
   for (size_t i = 0; i < engine->output.count; i++) engine->output.columns[i].copy.from = COPY_NOT;
+}
+
+// The same SQL over the tables as they are now.
+static bool prepare_again(struct sql_engine *engine, struct error *e) {
+  struct buffer why = {0};
+  engine->refused[0] = '\0';
+  forget_judgement(engine);
+  bool good = sqlite3_prepare_v3(engine->db, engine->sql, -1, SQLITE_PREPARE_PERSISTENT, &engine->statement, NULL) == SQLITE_OK &&
+              engine->statement;
+  if (!good)
+    buffer_text(&why, engine->refused[0] ? engine->refused : sqlite3_errmsg(engine->db));
+  else
+    good = judge(engine, &why);
+  if (!good) error_set(e, ERROR_OUTAGE, "lookup", "the SQL cannot be prepared again: %s", buffer_cstring(&why));
+  buffer_free(&why);
+  return good;
+}
+
+bool sql_engine_swap_lookup(struct sql_engine *engine, size_t lookup, const char *path, bool *broken, struct error *e) {
+  struct attached_lookup *l = &engine->lookups[lookup];
+  *broken = false;
+  sql_engine_stop(engine);
+  if (!l->attached) return true;
+  if (!sql_lookup_attach_next(engine, l, path, e)) return false;
+  // A table that a statement still names cannot be taken away.
+  sqlite3_finalize(engine->statement);
+  engine->statement = NULL;
+  *broken = !sql_lookup_detach_old(engine, l, e) || !prepare_again(engine, e);
+  return !*broken;
 }
 
 void sql_engine_start(struct sql_engine *engine, sql_next *next, void *context) {

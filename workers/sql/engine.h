@@ -27,6 +27,7 @@
 #include "proto/msgpack.h"
 
 struct sql_engine;
+struct lookup_shape;
 
 // One input record.
 struct sql_record {
@@ -38,10 +39,18 @@ struct sql_record {
   int64_t time;   // microseconds UTC: what now() gives
 };
 
+// A table that the SQL may join by its name (lookup_shape.h). What is given here must stay as long as the engine.
+struct sql_lookup {
+  const struct lookup_shape *shape;
+  const char *path; // its file; NULL: an empty table of that shape
+};
+
 struct sql_spec {
   const char *sql;
   const char *const *inputs; // names of the tables that the SQL may read; it must read exactly one of them
   size_t input_count;
+  const struct sql_lookup *lookups;
+  size_t lookup_count;
   struct job_value columns;  // map: name -> "TYPE [not null]"; absent: no casts
   struct job_value checks;   // map: name -> condition over the output columns; absent: none
   uint64_t timeout_ms;       // most CPU time for one record; 0: SQL_TIMEOUT_MS
@@ -84,6 +93,18 @@ const char *sql_engine_column_type(const struct sql_engine *engine, size_t colum
 bool sql_engine_column_not_null(const struct sql_engine *engine, size_t column);
 // The input column whose value it is, unchanged, as far as the plan shows it; NULL: none.
 const char *sql_engine_column_origin(const struct sql_engine *engine, size_t column);
+
+// Lookups, by their index in the spec. What the SQL reads of them:
+bool sql_engine_reads_lookup(const struct sql_engine *engine, size_t lookup);
+bool sql_engine_reads_lookup_column(const struct sql_engine *engine, size_t lookup, size_t column);
+// Columns by which the plan would like to find rows and cannot: it would build an index of its own for each run. True: `names` gets them,
+// as many times as there are such sets (set from 0 on).
+bool sql_engine_lookup_wants(const struct sql_engine *engine, size_t lookup, size_t set, const char *const **names, size_t *count);
+// The plan reads some lookup from its first to its last row for each record.
+bool sql_engine_scans_lookup(const struct sql_engine *engine);
+// Between two runs: another file takes the place of the one that is read. False: ERROR_OUTAGE, and the old one is still read, unless
+// *broken: then the engine can only be freed.
+bool sql_engine_swap_lookup(struct sql_engine *engine, size_t lookup, const char *path, bool *broken, struct error *e);
 
 enum { SQL_LOOKED_AT = 1000 };
 // Fields that the SQL reads and none of the first SQL_LOOKED_AT records had: a misspelt name looks like this. Returns how many; `names`

@@ -2,6 +2,7 @@
 //
 //     engine.c        opens, steps, stops                  input_table.c   the input stream as a virtual table
 //     connection.c    the SQLite connection, its limits    each_table.c    each(x)
+//     lookups.c       tables that are joined by name       lookup_plan.c   how the plan reads them
 //     discover.c      prepares; finds tables and columns   functions.c     now(), uuid(), hash(), ...
 //     plan_check.c    what EXPLAIN says about the plan     rows.c          output rows, casts, checks
 #pragma once
@@ -11,7 +12,8 @@
 #include <stdint.h>
 
 #include "proto/limits.h"
-#include "workers/sql/cells.h"
+#include "workers/common/cells.h"
+#include "workers/common/lookup_shape.h"
 #include "workers/sql/engine.h"
 #include "workers/sql/fields.h"
 
@@ -22,7 +24,7 @@ enum { SUBTYPE_JSON = 'J', SUBTYPE_BOOL = 'b', SUBTYPE_TIME = 't', SUBTYPE_UINT 
 extern const char SQL_POINTER[];
 
 // A column that no SQL can name by accident: the first of each of our tables, read only by "*".
-#define SQL_STAR_COLUMN "\001*"
+#define SQL_STAR_COLUMN LOOKUP_STAR
 
 // How the plan uses the values of one column of a virtual table.
 enum column_use {
@@ -80,6 +82,22 @@ struct output {
   char why[512], reason[LIMIT_NAME + 640];
 };
 
+// A set of columns by which SQLite would build an index of its own.
+struct wanted_index {
+  const char **names; // into the shape
+  size_t count;
+};
+
+struct attached_lookup {
+  const struct lookup_shape *shape;
+  char *path;    // NULL: an empty table in memory
+  bool attached; // the SQL names it
+  unsigned turn; // of the file that is read: part of its schema's name
+  bool *reads;   // by column
+  struct wanted_index *wants;
+  size_t want_count;
+};
+
 struct sql_engine {
   sqlite3 *db;
   sqlite3_stmt *statement;
@@ -92,6 +110,11 @@ struct sql_engine {
   bool makes_subtypes; // the SQL uses a function that may give a value with a subtype
   bool subtypes;       // some value of the record in hand may carry one
   int reprepared;      // SQLITE_STMTSTATUS_REPREPARE when the plan was checked
+
+  struct attached_lookup *lookups; // as in the spec
+  size_t lookup_count;
+  bool scans_lookup; // the plan reads one as a whole for each record
+  bool one_by_one;   // as asked
 
   struct sql_table_columns input_columns, each_columns;
   bool checking;        // `checks:` are being prepared: they may not read the stream

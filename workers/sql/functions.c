@@ -120,6 +120,25 @@ static void parse_time(sqlite3_context *context, int count, sqlite3_value **valu
   }
 }
 
+// A value of a lookup's column is given its kind back (lookup_shape.h).
+static void kind_boolean(sqlite3_context *context, int count, sqlite3_value **values) {
+  (void)count;
+  sqlite3_result_value(context, values[0]);
+  if (sqlite3_value_type(values[0]) == SQLITE_INTEGER) sqlite3_result_subtype(context, SUBTYPE_BOOL);
+}
+
+static void kind_timestamp(sqlite3_context *context, int count, sqlite3_value **values) {
+  (void)count;
+  sqlite3_result_value(context, values[0]);
+  if (sqlite3_value_type(values[0]) == SQLITE_INTEGER) sqlite3_result_subtype(context, SUBTYPE_TIME);
+}
+
+static void kind_json(sqlite3_context *context, int count, sqlite3_value **values) {
+  (void)count;
+  sqlite3_result_value(context, values[0]);
+  if (sqlite3_value_type(values[0]) == SQLITE_TEXT) sqlite3_result_subtype(context, SUBTYPE_JSON);
+}
+
 static void now(sqlite3_context *context, int count, sqlite3_value **values) {
   struct sql_engine *engine = sqlite3_user_data(context);
   (void)count, (void)values;
@@ -177,6 +196,9 @@ int sql_functions_register(struct sql_engine *engine) {
       {"unescape_html", 1, SQLITE_DETERMINISTIC, unescape_html},
       {"parse_time", 1, SQLITE_DETERMINISTIC, parse_time},
       {"hash", -1, SQLITE_DETERMINISTIC, hash},
+      {"weir_boolean", 1, SQLITE_DETERMINISTIC, kind_boolean},
+      {"weir_timestamp", 1, SQLITE_DETERMINISTIC, kind_timestamp},
+      {"weir_json", 1, SQLITE_DETERMINISTIC, kind_json},
       // Not deterministic in SQLite's sense: one value for each call of each record, never kept for a run.
       {"now", 0, 0, now},
       {"uuid", 0, 0, uuid},

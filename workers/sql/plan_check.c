@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "workers/sql/lookups.h"
 #include "workers/sql/program.h"
 
 enum table_kind { TABLE_OTHER, TABLE_STREAM, TABLE_EACH };
@@ -312,9 +313,22 @@ static void judge_uses(struct judge *j) {
   }
 }
 
+// Tables that no VOpen opens are lookups, or lie in memory for one run. A loop over one that begins at its first row reads it as a whole.
+static bool scans_lookup(const struct judge *j) {
+  for (int i = 0; i < j->program.count; i++) {
+    const struct op *loop = &j->program.ops[i];
+    if (!op_is(loop, "Rewind") || in_constant_block(j, i)) continue;
+    for (int k = 0; k < i; k++)
+      if (op_is(&j->program.ops[k], "OpenRead") && j->program.ops[k].p1 == loop->p1) return true;
+  }
+  return false;
+}
+
 static bool judge_form(struct judge *j, struct buffer *why) {
   struct sql_engine *engine = j->engine;
   if (refuse_nested(j, why) || refuse_aggregate(j, why) || refuse_limit(j, why) || refuse_by_plan(j, why)) return false;
+  engine->scans_lookup = scans_lookup(j);
+  sql_lookups_plan(engine);
   const char *reason = engine->reads_clock ? "a date function may read the clock" : one_by_one_reason(j);
   free(engine->form);
   engine->form = reason ? memory_print("one by one: %s", reason) : memory_text("batch");

@@ -57,6 +57,7 @@ static const struct op_rule rules[] = {
     {"Concat", OP_PLAIN, R, R, W, ALONE},
     {"Copy", OP_PLAIN, N, N, N, COPY_COUNT_P3},
     {"DecrJumpZero", OP_LIMIT, RW, N, N, ALONE},
+    {"DeferredSeek", OP_PLAIN, N, N, N, ALONE},
     {"Delete", OP_PLAIN, N, N, N, ALONE},
     {"Divide", OP_PLAIN, R, R, W, ALONE},
     {"ElseEq", OP_PLAIN, N, N, N, ALONE},
@@ -65,6 +66,7 @@ static const struct op_rule rules[] = {
     {"Explain", OP_PLAIN, N, N, N, ALONE},
     {"Filter", OP_PLAIN, N, N, N, P3_COUNT_P4},
     {"FilterAdd", OP_PLAIN, W, N, N, P3_COUNT_P4},
+    {"FinishSeek", OP_PLAIN, N, N, N, ALONE},
     {"Found", OP_PLAIN, N, N, N, P3_COUNT_P4},
     {"Function", OP_CALL, N, N, W, P2_ARGUMENTS},
     {"Ge", OP_PLAIN, R, N, R, ALONE},
@@ -78,6 +80,7 @@ static const struct op_rule rules[] = {
     {"IdxInsert", OP_PLAIN, N, R, N, P3_COUNT_P4},
     {"IdxLE", OP_PLAIN, N, N, N, P3_COUNT_P4},
     {"IdxLT", OP_PLAIN, N, N, N, P3_COUNT_P4},
+    {"IdxRowid", OP_PLAIN, N, W, N, ALONE},
     {"If", OP_PLAIN, R, N, N, ALONE},
     {"IfNoHope", OP_PLAIN, N, N, N, P3_COUNT_P4},
     {"IfNot", OP_PLAIN, R, N, N, ALONE},
@@ -117,6 +120,7 @@ static const struct op_rule rules[] = {
     {"OpenDup", OP_TEMPORARY, N, N, N, ALONE},
     {"OpenEphemeral", OP_TEMPORARY, N, N, N, ALONE},
     {"OpenPseudo", OP_TEMPORARY, N, R, N, ALONE},
+    {"OpenRead", OP_PLAIN, N, N, N, ALONE},
     {"Or", OP_PLAIN, R, R, W, ALONE},
     {"Permutation", OP_PLAIN, N, N, N, ALONE},
     {"Prev", OP_PLAIN, N, N, N, ALONE},
@@ -125,6 +129,7 @@ static const struct op_rule rules[] = {
     {"RealAffinity", OP_PLAIN, RW, N, N, ALONE},
     {"ReleaseReg", OP_PLAIN, N, N, N, ALONE},
     {"Remainder", OP_PLAIN, R, R, W, ALONE},
+    {"ReopenIdx", OP_PLAIN, N, N, N, ALONE},
     {"ResetSorter", OP_SORTER, N, N, N, ALONE},
     {"ResultRow", OP_RESULT, N, N, N, P1_COUNT_P2},
     {"Return", OP_PLAIN, R, N, N, ALONE},
@@ -134,9 +139,11 @@ static const struct op_rule rules[] = {
     {"SCopy", OP_PLAIN, R, W, N, ALONE},
     {"SeekGE", OP_LOOP, N, N, N, P3_COUNT_P4},
     {"SeekGT", OP_LOOP, N, N, N, P3_COUNT_P4},
+    {"SeekHit", OP_PLAIN, N, N, N, ALONE},
     {"SeekLE", OP_LOOP, N, N, N, P3_COUNT_P4},
     {"SeekLT", OP_LOOP, N, N, N, P3_COUNT_P4},
     {"SeekRowid", OP_LOOP, N, N, R, ALONE},
+    {"SeekScan", OP_PLAIN, N, N, N, ALONE},
     {"Sequence", OP_PLAIN, N, W, N, ALONE},
     {"ShiftLeft", OP_PLAIN, R, R, W, ALONE},
     {"ShiftRight", OP_PLAIN, R, R, W, ALONE},
@@ -211,6 +218,10 @@ bool op_writes(const struct op *op, int reg) {
   return false;
 }
 
+bool op_is(const struct op *op, const char *name) {
+  return op->rule && strcmp(op->rule->name, name) == 0;
+}
+
 static void op_read(sqlite3_stmt *row, struct op *op) {
   const char *name = (const char *)sqlite3_column_text(row, 1);
   const char *p4 = (const char *)sqlite3_column_text(row, 5);
@@ -233,7 +244,7 @@ static void count_arguments(struct program *program) {
     for (int k = i - 1; k >= 0; k--) {
       const struct op *op = &program->ops[k];
       if (!op_writes(op, filter->p3 + 1)) continue;
-      if (op->rule && strcmp(op->rule->name, "Integer") == 0) filter->arguments = op->p1;
+      if (op_is(op, "Integer")) filter->arguments = op->p1;
       break;
     }
   }

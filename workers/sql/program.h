@@ -45,5 +45,7 @@ struct program {
 bool program_read(sqlite3 *db, const char *sql, struct program *program);
 void program_free(struct program *program);
 
+// Its name in SQLite.
+bool op_is(const struct op *op, const char *name);
 bool op_reads(const struct op *op, int reg);
 bool op_writes(const struct op *op, int reg);

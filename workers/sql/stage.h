@@ -1,10 +1,11 @@
 // What the files of the SQL stage's worker share: stage_run.c (the loop), stage_input.c (records in, inputs done), stage_output.c (rows,
-// dead letters and marks out). Only inside workers/sql/.
+// dead letters and marks out), stage_lookups.c (tables that are joined). Only inside workers/sql/.
 //
 // Words: a record is one entry of the input ring; an input is all records of one (stream, position), the last one flagged. Behind a source
 // an input is one record; behind another stage it may be several. All that an input gives is one group of the output ring.
 #pragma once
 #include "proto/record.h"
+#include "workers/common/lookup_shape.h"
 #include "workers/common/worker.h"
 #include "workers/sql/engine.h"
 
@@ -35,9 +36,19 @@ struct stage_marks {
   uint32_t due;
 };
 
+// A lookup that the SQL joins.
+struct stage_lookup {
+  char *name, *path; // of the file that is attached
+  struct lookup_shape shape;
+  struct words words;
+  uint64_t generation; // of that file
+};
+
 struct stage {
   struct worker *w;
   struct sql_engine *engine;
+  struct stage_lookup *lookups;
+  size_t lookup_count;
   bool ended;         // the end of the run has passed
   struct error error; // what ends the worker
 
@@ -76,6 +87,13 @@ bool stage_take(struct stage *s);                        // the next record into
 void stage_record_done(struct stage *s);
 void stage_done_alone(struct stage *s); // a record that belongs to no input has been passed on
 void stage_settle(struct stage *s);     // publishes what is complete and gives the inputs behind it back
+
+// Lookups (stage_lookups.c). False: s->error is set.
+bool stage_lookups_open(struct stage *s); // waits until each has been loaded
+bool stage_lookups_look(struct stage *s); // between two batches: newer files take the place of older ones
+void stage_lookups_close(struct stage *s);
+// For sql_spec; owned by the caller, NULL when there are none.
+struct sql_lookup *stage_lookups_spec(const struct stage *s);
 
 // Output (stage_output.c). False: s->error is set.
 bool stage_row(struct stage *s);

@@ -23,11 +23,15 @@ static char *input_name(const struct worker *w) {
 
 static bool engine_open(struct stage *s) {
   struct worker *w = s->w;
+  if (!stage_lookups_open(s)) return false;
   char *input = input_name(w), *sql = job_text(w->settings, "sql", "");
+  struct sql_lookup *lookups = stage_lookups_spec(s);
   struct sql_spec spec = {
       .sql = sql,
       .inputs = (const char *const *)&input,
       .input_count = 1,
+      .lookups = lookups,
+      .lookup_count = s->lookup_count,
       .columns = job_get(w->settings, "columns"),
       .checks = job_get(w->settings, "checks"),
       .timeout_ms = (uint64_t)job_int(w->settings, "timeout", SQL_TIMEOUT_MS),
@@ -36,6 +40,7 @@ static bool engine_open(struct stage *s) {
       .heartbeat_context = w,
   };
   s->engine = sql_engine_open_or_fail(&spec, &s->error);
+  free(lookups);
   free(sql);
   free(input);
   if (!s->engine) return false;
@@ -145,6 +150,7 @@ static bool turn_end(struct stage *s) {
 static bool turn(struct stage *s) {
   uint64_t before = s->w->input.cursor;
   worker_turn(s->w);
+  if (!s->in_input && !stage_lookups_look(s)) return false;
   if (!run_batch(s) || (s->held && !deal_with_held(s)) || !turn_end(s)) return false;
   if (s->ended || s->w->input.cursor != before) return true;
   worker_hand(s->w, UINT64_MAX, 0);
@@ -155,6 +161,7 @@ static bool turn(struct stage *s) {
 static void stage_close(struct stage *s) {
   if (s->engine) sql_engine_stop(s->engine);
   sql_engine_free(s->engine);
+  stage_lookups_close(s);
   free(s->marks.list);
 }
 

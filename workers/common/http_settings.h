@@ -1,4 +1,4 @@
-// The settings of an HTTP source, and the addresses that follow from them. Called by http_source.c and http_poll.c.
+// The settings of an HTTP source or lookup, and the addresses that follow from them. Called by sources/http_*.c and lookups/.
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,6 +1,7 @@
 // Cells: one value of an output row on its way from SQLite or from the record into msgpack, and the casts of `columns:`.
 //
-// Called by: rows.c, the checks of columns (columns: settings) through column_rule_parse. Knows nothing of SQLite.
+// Called by: the SQL stage (rows.c; column_rule_parse for its settings) and the lookups, whose columns are cast by the same rules. Knows
+// nothing of SQLite.
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>

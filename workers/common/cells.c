@@ -12,7 +12,7 @@
 // bytes      -                -                 -                 -                -                -                -       as it is
 //
 // An integer in a timestamp column is microseconds, because that is what a timestamp is inside SQL.
-#include "workers/sql/cells.h"
+#include "workers/common/cells.h"
 
 #include <errno.h>
 #include <math.h>

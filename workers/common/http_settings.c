@@ -1,6 +1,6 @@
-// Settings of an HTTP source out of the job. Names and defaults stand in the table of settings; the defaults here are those of a job that
-// lacks a setting.
-#include "workers/sources/http_settings.h"
+// Settings of an HTTP source or lookup out of the job. Names and defaults stand in the table of settings; the defaults here are those of a
+// job that lacks a setting.
+#include "workers/common/http_settings.h"
 
 #include <stdlib.h>
 #include <string.h>
