@@ -287,20 +287,30 @@ static void put_input_columns(struct plan_node *node, const struct draft_node *i
   buffer_free(&all);
 }
 
+// Every record of a stage has all of its columns; what a topic holds may be older than the file.
+static void put_sure(struct plan_node *node) {
+  struct buffer sure = {0};
+  buffer_byte(&sure, MSGPACK_B_TRUE);
+  plan_settings_add(node, "input_columns_sure", sure.at, sure.length);
+  buffer_free(&sure);
+}
+
 static void tell_columns(struct draft *d, size_t index) {
   struct plan *p = d->plan;
   bool *inputs = memory_get((p->node_count + 1) * sizeof *inputs);
   struct draft_node all = {.columns_known = true};
-  bool first = true;
+  bool first = true, sure = true;
   find_inputs(d, &p->nodes[index], inputs);
   for (size_t i = 0; i < p->node_count; i++) {
     if (!inputs[i] || plan_passes_on(&p->nodes[i])) continue;
     all.columns_known &= d->nodes[i].columns_known;
+    sure &= p->nodes[i].section == PLAN_TRANSFORM;
     merge_columns(&all, &d->nodes[i], first);
     first = false;
   }
   all.columns_known &= !first;
   if (all.columns_known) put_input_columns(&p->nodes[index], &all);
+  if (all.columns_known && sure) put_sure(&p->nodes[index]);
   if (p->nodes[index].at_brokers) plan_topic_columns(d, index, &all);
   plan_columns_free(all.columns, all.column_count);
   free(inputs);

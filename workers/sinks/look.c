@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "proto/limits.h"
+#include "proto/msgpack.h"
 
 struct looking {
   const struct table *table;
@@ -26,6 +27,13 @@ static void see_unknown(void *context, const char *name, uint32_t length, const 
   table_guess(&l->added->columns[found], at, end);
 }
 
+// Of a body that is a map.
+static size_t field_count(const struct batch_row *row) {
+  const uint8_t *at = row->body;
+  struct msgpack_value map;
+  return msgpack_read(&at, row->end, &map) ? map.length : 0;
+}
+
 void batch_look(const struct batch *b, struct table *table, struct table *added, size_t name_most) {
   struct looking looking = {.table = table, .added = added, .name_most = name_most};
   struct row_field *fields = memory_get((table->count + 1) * sizeof *fields);
@@ -34,6 +42,7 @@ void batch_look(const struct batch *b, struct table *table, struct table *added,
     if (row->state != ROW_LIVE || row->is_letter || row->set_aside || row->is_delete) continue;
     // A body that is no map is found again, and killed, when the row is written.
     if (!table_map(table, row->body, row->end, fields, added ? see_unknown : NULL, &looking)) continue;
+    if (table->expected > 0 && field_count(row) >= table->expected) table->looked = true;
     for (size_t c = 0; c < table->count; c++)
       if (fields[c].at) table_guess(&table->columns[c], fields[c].at, fields[c].end);
   }

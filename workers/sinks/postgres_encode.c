@@ -86,30 +86,44 @@ bool postgres_is_exact(const struct column *c) {
 
 // ---- numbers
 
-void postgres_encode_u16(struct buffer *out, uint16_t value) {
+static void store16(uint8_t *at, uint16_t value) {
   value = htobe16(value);
-  buffer_add(out, &value, sizeof value);
+  memcpy(at, &value, sizeof value);
+}
+
+static void store32(uint8_t *at, uint32_t value) {
+  value = htobe32(value);
+  memcpy(at, &value, sizeof value);
+}
+
+static void store64(uint8_t *at, uint64_t value) {
+  value = htobe64(value);
+  memcpy(at, &value, sizeof value);
+}
+
+void postgres_encode_u16(struct buffer *out, uint16_t value) {
+  store16(buffer_take(out, sizeof value), value);
 }
 
 void postgres_encode_u32(struct buffer *out, uint32_t value) {
-  value = htobe32(value);
-  buffer_add(out, &value, sizeof value);
+  store32(buffer_take(out, sizeof value), value);
 }
 
-static void encode_u64(struct buffer *out, uint64_t value) {
-  value = htobe64(value);
-  buffer_add(out, &value, sizeof value);
+// A field: its length, and room for as many bytes.
+static uint8_t *field_take(struct buffer *out, uint32_t length) {
+  uint8_t *at = buffer_take(out, sizeof length + length);
+  store32(at, length);
+  return at + sizeof length;
 }
 
-// The field of a fixed-size integer with its length before it.
 static void field_int(struct buffer *out, uint32_t bytes, int64_t value) {
-  postgres_encode_u32(out, bytes);
+  uint8_t *at = field_take(out, bytes);
   if (bytes == 2)
-    postgres_encode_u16(out, (uint16_t)value);
+    store16(at, (uint16_t)value);
   else if (bytes == 4)
-    postgres_encode_u32(out, (uint32_t)value);
+    store32(at, (uint32_t)value);
   else
-    encode_u64(out, (uint64_t)value);
+    store64(at, (uint64_t)value);
 }
 
 static void field_double(struct buffer *out, double value, bool single) {
@@ -229,8 +243,8 @@ static bool field_numeric(struct buffer *out, const struct cell *cell, struct er
 // ---- the rest
 
 static bool field_bytes(struct buffer *out, const struct cell *cell) {
-  postgres_encode_u32(out, (uint32_t)cell->length);
-  buffer_add(out, cell->bytes, cell->length);
+  uint8_t *at = field_take(out, (uint32_t)cell->length);
+  if (cell->length > 0) memcpy(at, cell->bytes, cell->length);
   return true;
 }
 

@@ -49,14 +49,13 @@ static void reserve(struct postgres_rows *r, size_t rows, size_t columns) {
 // Appends the fields of all used columns, or kills the row and leaves `out` as it was.
 static bool encode_row(struct postgres_rows *r, struct batch_row *record, struct buffer *out) {
   size_t before = out->length;
-  struct error e = {0};
   if (!row_read_or_kill(&r->row, r->table, r->b, record)) return false;
   for (size_t i = 0; i < r->table->count; i++) {
     const struct column *column = &r->table->columns[i];
     bool wanted = record->is_delete ? column->key > 0 : column->used;
-    if (!wanted || postgres_encode(out, column, &r->row.cells[i], &e)) continue;
+    if (!wanted || postgres_encode(out, column, &r->row.cells[i], &r->row.why)) continue;
     out->length = before;
-    batch_kill(r->b, record, e.text, e.code, column->name, NULL);
+    batch_kill(r->b, record, r->row.why.text, r->row.why.code, column->name, NULL);
     return false;
   }
   return true;

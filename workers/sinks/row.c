@@ -60,7 +60,6 @@ static bool find_key(const struct table *t, const struct batch_row *record, cons
 
 // The key of a tombstone into its cells; what else the record holds is not looked at.
 static bool read_key(struct row *r, struct table *t, struct batch *b, struct batch_row *record) {
-  struct error e = {0};
   row_reserve(r, t->count);
   if (!t->deletes) {
     batch_kill(b, record, "a tombstone, and the sink has not `delete: tombstones`", "tombstone", NULL, NULL);
@@ -71,8 +70,8 @@ static bool read_key(struct row *r, struct table *t, struct batch *b, struct bat
     if (!c->key) continue;
     r->cells[i].kind = CELL_NULL;
     if (find_key(t, record, c, &r->fields[i]) &&
-        !cell_convert(c->type, r->fields[i].at, r->fields[i].end, &r->scratch[i], &r->cells[i], &e)) {
-      batch_kill(b, record, e.text, e.code, c->name, NULL);
+        !cell_convert(c->type, r->fields[i].at, r->fields[i].end, &r->scratch[i], &r->cells[i], &r->why)) {
+      batch_kill(b, record, r->why.text, r->why.code, c->name, NULL);
       return false;
     }
     if (r->cells[i].kind == CELL_NULL) {
@@ -84,15 +83,14 @@ static bool read_key(struct row *r, struct table *t, struct batch *b, struct bat
 }
 
 bool row_read_or_kill(struct row *r, struct table *t, struct batch *b, struct batch_row *record) {
-  struct error e = {0};
   const struct column *column;
   if (record->set_aside) {
     batch_kill(b, record, "set aside unseen: this input killed its worker again and again", "poison", NULL, NULL);
     return false;
   }
   if (record->is_delete) return read_key(r, t, b, record);
-  if (!row_read(r, t, record, &column, &e)) {
-    batch_kill(b, record, e.text, e.code, column ? column->name : NULL, NULL);
+  if (!row_read(r, t, record, &column, &r->why)) {
+    batch_kill(b, record, r->why.text, r->why.code, column ? column->name : NULL, NULL);
     return false;
   }
   if (!has_fields(r, t)) {

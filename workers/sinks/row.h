@@ -15,6 +15,7 @@ struct row {
   struct cell *cells;       // by column; only those of used columns mean something
   struct buffer *scratch;   // by column
   size_t room;
+  struct error why; // of the row in hand; kept here, because clearing one for each row would cost more than reading it
 };
 
 void row_free(struct row *r);

@@ -35,7 +35,16 @@ bool column_type_find(const char *name, enum column_type *type) {
   return false;
 }
 
+void table_expect(struct table *t, struct job_value settings) {
+  struct job_walk walk = job_walk_start(job_get(settings, "input_columns"));
+  struct job_value value;
+  t->expected = 0;
+  if (!job_bool(settings, "input_columns_sure", false)) return;
+  while (job_walk_next(&walk, NULL, &value)) t->expected++;
+}
+
 void table_clear(struct table *t) {
+  t->looked = false;
   for (size_t i = 0; i < t->count; i++) {
     free(t->columns[i].name);
     free(t->columns[i].cast);
@@ -78,8 +87,24 @@ struct column *table_add(struct table *t, const char *name, enum column_type typ
   return &t->columns[t->count++];
 }
 
+// Whether both hold the same bytes: names are short, and a call of memcmp would cost more than looking at them.
+static inline bool bytes_same(const char *a, const char *b, size_t length) {
+  uint64_t x, y, u, v;
+  if (length < sizeof x) {
+    for (size_t i = 0; i < length; i++)
+      if (a[i] != b[i]) return false;
+    return true;
+  }
+  if (length > 2 * sizeof x) return memcmp(a, b, length) == 0;
+  memcpy(&x, a, sizeof x);
+  memcpy(&y, b, sizeof y);
+  memcpy(&u, a + length - sizeof u, sizeof u);
+  memcpy(&v, b + length - sizeof v, sizeof v);
+  return x == y && u == v;
+}
+
 static bool name_is(const struct column *c, const char *name, size_t length) {
-  return c->length == length && memcmp(c->name, name, length) == 0;
+  return c->length == length && bytes_same(c->name, name, length);
 }
 
 int32_t table_find(const struct table *t, const char *name, size_t length) {
@@ -196,8 +221,20 @@ char *table_key_json(const struct table *t) {
 }
 
 bool table_is_settled(const struct table *t) {
+  // A column that none of them has, such as one that the database fills, stays unused.
+  if (t->looked) return true;
   for (size_t i = 0; i < t->count; i++)
     if (!t->columns[i].used && !t->columns[i].generated) return false;
+  return true;
+}
+
+// Behind one value. Scalars, the most by far, are over with their head.
+static inline bool skip_value(const uint8_t **at, const uint8_t *end) {
+  const uint8_t *head = *at;
+  struct msgpack_value value;
+  if (!msgpack_read(&head, end, &value)) return false;
+  if (value.type == MSGPACK_ARRAY || value.type == MSGPACK_MAP) return msgpack_skip(at, end);
+  *at = head;
   return true;
 }
 
@@ -223,7 +260,7 @@ bool table_map(struct table *t, const uint8_t *body, const uint8_t *end, struct 
   for (uint32_t i = 0; i < map.length; i++) {
     if (!msgpack_read(&body, end, &key) || key.type != MSGPACK_TEXT) return false;
     const uint8_t *at = body;
-    if (!msgpack_skip(&body, end)) return false;
+    if (!skip_value(&body, end)) return false;
     if (i >= LIMIT_FIELDS) continue;
     const char *name = (const char *)key.bytes;
     int32_t column = field_column(t, i, name, key.length);

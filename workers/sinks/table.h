@@ -57,13 +57,17 @@ struct table {
   size_t count, room;
   int32_t *slots; // open-addressed hash of the names: column + 1, 0 empty
   size_t slot_count;
-  int32_t *order; // column of the n-th field of the last record: the next record likely has the same order
+  size_t expected; // fields of every record, where the sink's input is a stage whose columns the planner knows; 0: records may differ
+  bool looked;     // a record with that many fields was looked at, since the columns were last cleared
+  int32_t *order;  // column of the n-th field of the last record: the next record likely has the same order
   size_t order_room;
   uint64_t ignored; // fields of records that no column took, so far
   char **told;      // the names of such fields, each told once
   size_t told_count;
 };
 
+// Whether all records will have the same fields (settings map, "input_columns" and "input_columns_sure", which the plan fills in).
+void table_expect(struct table *t, struct job_value settings);
 void table_clear(struct table *t); // forgets the columns; what was told stays told
 void table_free(struct table *t);
 struct column *table_add(struct table *t, const char *name, enum column_type type);

@@ -46,6 +46,7 @@ static struct target *target_make(const struct target_setup *setup, struct error
   t->base = (struct target){.kind = &target_postgres, .setup = *setup};
   table_settings_read(&t->settings, setup->settings);
   t->table.label = t->settings.table;
+  table_expect(&t->table, setup->settings);
   t->table.deletes = t->settings.deletes;
   postgres_names_make(&t->names, t->settings.table);
   t->application = memory_print("weir %s/%s", setup->pipeline, setup->sink);

@@ -49,6 +49,7 @@ static struct target *target_make(const struct target_setup *setup, struct error
   t->base = (struct target){.kind = &target_sqlite, .setup = *setup};
   table_settings_read(&t->settings, setup->settings);
   t->table.label = t->settings.table;
+  table_expect(&t->table, setup->settings);
   t->table.deletes = t->settings.deletes;
   t->path = url_sqlite_path(t->settings.url);
   return &t->base;
