@@ -245,6 +245,12 @@ static inline void msgpack_write_double(struct msgpack_writer *w, double value) 
 
 static inline void msgpack_write_text(struct msgpack_writer *w, const char *text, uint32_t length) {
   uint8_t head[5];
+  if (__builtin_expect(!w->overflow && (size_t)(w->end - w->at) >= sizeof head + (size_t)length, 1)) {
+    uint8_t *to = msgpack_put_text_head(w->at, length);
+    if (length > 0) memcpy(to, text, length);
+    w->at = to + length;
+    return;
+  }
   size_t head_size = (size_t)(msgpack_put_text_head(head, length) - head);
   uint8_t *at = msgpack_room(w, head_size + length);
   if (!at) return;

@@ -32,6 +32,10 @@ size_t utf8_check(const uint8_t *text, size_t length) {
         at += sizeof eight;
         continue;
       }
+    } else if (length >= sizeof eight) {
+      // The end of a text that has been plain so far: the eight bytes before it, some of them again.
+      memcpy(&eight, text + length - sizeof eight, sizeof eight);
+      if ((eight & 0x8080808080808080u) == 0) return length;
     }
     size_t step = utf8_step(text + at, length - at);
     if (step == 0) return at;

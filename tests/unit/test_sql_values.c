@@ -418,6 +418,33 @@ static void texts_are_utf8(void **state) {
   expect("SELECT CAST(x'61ff' AS TEXT) AS t FROM raw", "{}", "1: !cast column t: the text is not UTF-8\n");
 }
 
+// Bytes of the record that a cast calls a text were looked at by nobody; and texts of any length, whole and in parts, come out as they are.
+static void texts_of_the_record(void **state) {
+  (void)state;
+  uint8_t bytes[64];
+  struct msgpack_writer w = {.at = bytes, .end = bytes + sizeof bytes};
+  msgpack_write_map(&w, 1);
+  msgpack_write_cstring(&w, "b");
+  msgpack_write_bytes(&w, "a\xff", 2);
+  struct sql_record record = {.at = bytes, .end = w.at};
+  struct sql_engine *engine = help_engine(&(struct help_spec){.sql = "SELECT CAST(b AS TEXT) AS t FROM raw"});
+  struct buffer out = {0};
+  struct error e = {0};
+  size_t rows = 0;
+  assert_false(sql_engine_run(engine, &record, &out, &rows, &e));
+  assert_non_null(strstr(e.text, "the text is not UTF-8"));
+  buffer_free(&out);
+  sql_engine_free(engine);
+  for (int length = 0; length < 300; length += length < 70 ? 1 : 37) {
+    char text[300], json[400], expected[1000];
+    for (int i = 0; i < length; i++) text[i] = (char)('a' + i % 26);
+    text[length] = '\0';
+    snprintf(json, sizeof json, "{\"a\":1,\"t\":\"%s\"}", text);
+    snprintf(expected, sizeof expected, "1: {\"t\":\"%s\",\"s\":\"%s\",\"n\":1,\"u\":null}\n", text, length > 1 ? text + 1 : "");
+    expect("SELECT coalesce(t, 0) AS t, substr(t, 2) AS s, coalesce(a, 0) AS n, coalesce(x, NULL) AS u FROM raw", json, expected);
+  }
+}
+
 // Keys in another order, missing, more, longer, repeated: the guess from the last record never decides.
 static void shapes_change(void **state) {
   (void)state;
@@ -477,6 +504,7 @@ int main(void) {
       cmocka_unit_test(broken_records),
       cmocka_unit_test(shapes_change),
       cmocka_unit_test(texts_are_utf8),
+      cmocka_unit_test(texts_of_the_record),
       cmocka_unit_test(rules),
   };
   enum { OTHERS = sizeof others / sizeof *others };

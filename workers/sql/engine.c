@@ -32,6 +32,7 @@ static void columns_open(struct sql_engine *engine) {
   // One more than there are, so that none is no special case.
   engine->input_columns.use = memory_get((engine->input_columns.names.count + 1) * sizeof *engine->input_columns.use);
   engine->each_columns.use = memory_get((engine->each_columns.names.count + 1) * sizeof *engine->each_columns.use);
+  engine->input_direct = memory_get((engine->input_columns.names.count + 1) * sizeof *engine->input_direct);
   engine->input_json = memory_get((engine->input_columns.names.count + 1) * sizeof *engine->input_json);
   engine->input_seen = memory_get((engine->input_columns.names.count + 1) * sizeof *engine->input_seen);
   field_index_open(&engine->input, &engine->input_columns.names);
@@ -45,6 +46,8 @@ static bool judge(struct sql_engine *engine, struct buffer *why) {
     engine->form = memory_text("one by one: as asked");
   }
   engine->reprepared = sqlite3_stmt_status(engine->statement, SQLITE_STMTSTATUS_REPREPARE, 0);
+  sql_input_bind(engine);
+  sql_output_bind(engine);
   return good;
 }
 
@@ -97,6 +100,7 @@ struct sql_engine *sql_engine_open_or_fail(const struct sql_spec *spec, struct e
 static void columns_free(struct sql_engine *engine) {
   for (size_t i = 0; engine->input_json && i < engine->input_columns.names.count; i++) buffer_free(&engine->input_json[i].text);
   free(engine->input_json);
+  free((void *)(uintptr_t)engine->input_direct);
   free(engine->input_seen);
   free(engine->input_columns.use);
   free(engine->each_columns.use);
@@ -174,6 +178,8 @@ static void forget_judgement(struct sql_engine *engine) {
   for (size_t i = 0; i < engine->input_columns.names.count; i++) engine->input_columns.use[i] = USE_VALUE;
   for (size_t i = 0; i < engine->each_columns.names.count; i++) engine->each_columns.use[i] = USE_VALUE;
   for (size_t i = 0; i < engine->output.count; i++) engine->output.columns[i].copy.from = COPY_NOT;
+  sql_input_bind(engine);
+  sql_output_bind(engine);
 }
 
 // The same SQL over the tables as they are now.

@@ -68,11 +68,15 @@ struct output_column {
   struct copy_source copy;
 };
 
+#define STRIDE_NONE SIZE_MAX
+
 struct output {
   struct output_column *columns;
   size_t count;
   uint8_t head[5]; // the row's map head
   uint32_t head_size;
+  size_t taken;               // columns whose value is SQLite's
+  size_t stride;              // bytes between the values of a row; 0: not looked at yet, STRIDE_NONE: not known
   struct field_span *written; // by column: where its value stands in the row written last
   char **checks;              // their names
   size_t check_count;
@@ -109,6 +113,7 @@ struct sql_engine {
   bool reads_clock;    // the SQL uses a function whose value SQLite may keep for a whole run
   bool makes_subtypes; // the SQL uses a function that may give a value with a subtype
   bool subtypes;       // some value of the record in hand may carry one
+  bool gave_bytes;     // ... lies in it and is no text: a cast could make one of it
   int reprepared;      // SQLITE_STMTSTATUS_REPREPARE when the plan was checked
 
   struct attached_lookup *lookups; // as in the spec
@@ -133,8 +138,9 @@ struct sql_engine {
   uint64_t record_number;
   uint64_t uuid_calls;
   struct field_index input;
-  struct json_text *input_json; // by column of input_columns
-  bool *input_seen;             // by column: one of the first SQL_LOOKED_AT records had it
+  const struct field_span **input_direct; // by column of input_columns: the key's value that is given as it is; NULL: it takes more
+  struct json_text *input_json;           // by column of input_columns
+  bool *input_seen;                       // by column: one of the first SQL_LOOKED_AT records had it
   struct input_cursor *free_inputs;
   struct each_cursor *free_eaches, *all_eaches;
   struct each_cursor *opened[SQL_OPENED_MOST]; // each() cursors in the order in which this run opened them

@@ -104,6 +104,8 @@ void field_names_free(struct field_names *names) {
 void field_index_open(struct field_index *index, const struct field_names *names) {
   memset(index, 0, sizeof *index);
   index->names = names;
+  // No guess: whatever is masked out is not 1.
+  for (size_t i = 0; i <= FIELD_PREDICTED; i++) index->guess[i].word[0] = 1;
   index->slots = memory_get(names->key_count * sizeof *index->slots);
 }
 
@@ -209,21 +211,20 @@ static bool key_read(struct field_index *index, const uint8_t **at, const uint8_
   size_t size = (size_t)(*at - start);
   if (ordinal >= FIELD_PREDICTED || size > FIELD_KEY_SHORT) return true;
   guess_set(&index->guess[ordinal], start, size, *slot);
-  if (index->guesses <= ordinal) index->guesses = ordinal + 1;
   return true;
 }
 
 // True when guess number `ordinal` is the key at `at`, which is then stepped over.
 static inline bool key_guess(const struct field_index *index, const uint8_t **at, const uint8_t *end, uint32_t ordinal, int32_t *slot) {
-  if (ordinal >= index->guesses || end - *at < FIELD_KEY_SHORT) return false;
-  const struct field_guess *guess = &index->guess[ordinal];
-  if (guess->size == 0 || !guess_fits(guess, *at)) return false;
+  const struct field_guess *guess = &index->guess[ordinal < FIELD_PREDICTED ? ordinal : FIELD_PREDICTED];
+  if (end - *at < FIELD_KEY_SHORT || !guess_fits(guess, *at)) return false;
   *at += guess->size;
   *slot = guess->slot;
   return true;
 }
 
 static bool map_index(struct field_index *index, const uint8_t *at, const uint8_t *end, uint32_t pairs) {
+  struct field_span *slots = index->slots;
   uint32_t ordinal = 0;
   for (uint32_t i = 0; i < pairs; i++, ordinal++) {
     int32_t slot;
@@ -236,7 +237,7 @@ static bool map_index(struct field_index *index, const uint8_t *at, const uint8_
     }
     const uint8_t *value = at;
     if (!skip_value(&at, end)) return false;
-    if (slot != FIELD_NONE) index->slots[slot] = (struct field_span){.at = value, .end = at};
+    if (slot != FIELD_NONE) slots[slot] = (struct field_span){.at = value, .end = at};
   }
   return at == end;
 }

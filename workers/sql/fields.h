@@ -45,17 +45,16 @@ struct field_names {
 enum { FIELD_PREDICTED = 64, FIELD_KEY_SHORT = 16 };
 struct field_guess {
   uint64_t word[2], mask[2]; // the encoded key, its head included
-  uint32_t size;             // of the encoded key; 0: no guess
+  uint32_t size;             // of the encoded key
   int32_t slot;
 };
 
 // The values of one record, by key.
 struct field_index {
   const struct field_names *names;
-  struct field_span *slots;       // key_count of them
-  struct field_span whole, found; // found: what a path led to last
-  uint32_t guesses;
-  struct field_guess guess[FIELD_PREDICTED];
+  struct field_span *slots;                      // key_count of them
+  struct field_span whole, found;                // found: what a path led to last
+  struct field_guess guess[FIELD_PREDICTED + 1]; // the last one stays none
 };
 
 // Adds a column `name` whose values are found by `path`. False: that is not a path (e set), nothing is added.

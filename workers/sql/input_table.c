@@ -118,6 +118,7 @@ int sql_record_take(struct sql_engine *engine) {
   engine->record_number++;
   engine->uuid_calls = 0;
   engine->subtypes = engine->makes_subtypes;
+  engine->gave_bytes = false;
   sql_clock_set(engine->record.time);
   if (is_map(engine->record.at, engine->record.end) && field_index_set(&engine->input, engine->record.at, engine->record.end)) {
     if (__builtin_expect(engine->record_number <= SQL_LOOKED_AT, 0)) note_seen(engine);
@@ -156,10 +157,20 @@ static int input_eof(sqlite3_vtab_cursor *base) {
   return ((struct input_cursor *)base)->end;
 }
 
+void sql_input_bind(struct sql_engine *engine) {
+  for (size_t i = 0; i < engine->input_columns.names.count; i++) {
+    const struct field_column *c = &engine->input_columns.names.columns[i];
+    bool direct = engine->input_columns.use[i] == USE_VALUE && c->slot != FIELD_NONE && !c->path;
+    engine->input_direct[i] = direct ? &engine->input.slots[c->slot] : NULL;
+  }
+}
+
 static int input_column(sqlite3_vtab_cursor *base, sqlite3_context *context, int number) {
   struct sql_engine *engine = ((struct input_table *)base->pVtab)->engine;
   if (number == 0) return SQLITE_OK; // the star column
   size_t column = (size_t)number - 1;
+  const struct field_span *direct = engine->input_direct[column];
+  if (direct && (!direct->at || sql_value_give_plain(context, direct))) return SQLITE_OK; // a result that is not set is null
   enum column_use use = engine->input_columns.use[column];
   if (use == USE_NOTHING) return SQLITE_OK;
   struct json_text *json = &engine->input_json[column];

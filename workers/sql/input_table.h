@@ -14,6 +14,8 @@ void sql_each_free(struct sql_engine *engine);
 // "CREATE TABLE x(...)" of our tables: `fixed` (may be ""), the star column, then the names. Owned by the caller.
 char *sql_table_declaration(const char *fixed, const struct field_names *names, const char *tail);
 
+// How the values of each column are given, now that it is known what the plan uses them for; again whenever that changes.
+void sql_input_bind(struct sql_engine *engine);
 // Takes the next record for the present run: asks `next`, indexes it. 1: there is one, 0: none, -1: it is broken (engine->failure says
 // how).
 int sql_record_take(struct sql_engine *engine);

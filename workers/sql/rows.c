@@ -11,7 +11,7 @@
 #include "workers/sql/input_table.h"
 #include "workers/sql/values.h"
 
-enum { COPY_WORDS = 16 };
+enum { COPY_WORDS = 16, COPY_TEXT = 32, STRIDE_LEAST = 3 };
 
 static char *setting_name(const char *map, const char *key) {
   return memory_print("%s.%s", map, key);
@@ -170,7 +170,7 @@ static inline const struct field_span *copied_span(struct sql_engine *engine, co
 }
 
 // One value of the row. False: the cast failed.
-static bool value_write(struct sql_engine *engine, const struct output_column *column, struct msgpack_writer *w) {
+static bool value_write(struct sql_engine *engine, const struct output_column *column, sqlite3_value *value, struct msgpack_writer *w) {
   struct output *output = &engine->output;
   struct cell cell = {.value = {.type = MSGPACK_NIL}};
   if (column->copy.from != COPY_NOT) {
@@ -178,7 +178,7 @@ static bool value_write(struct sql_engine *engine, const struct output_column *c
     // The index has stepped over every value, so its head can be read.
     if (span) (void)cell_of(span->at, span->end, &cell);
   } else {
-    sql_value_take(&output->tools, sqlite3_column_value(engine->statement, column->statement_column), &cell);
+    sql_value_take(&output->tools, value, &cell);
     // SQL can make a text out of any bytes; a target would refuse it.
     if (cell.value.type == MSGPACK_TEXT && utf8_check(cell.value.bytes, cell.value.length) != cell.value.length) {
       strcpy(output->why, "the text is not UTF-8");
@@ -191,18 +191,39 @@ static bool value_write(struct sql_engine *engine, const struct output_column *c
   return true;
 }
 
+// A text that lies in the record is one of its fields, or a part of one: whoever put it there has looked at it.
+static inline bool is_in_record(const struct sql_engine *engine, const uint8_t *text, size_t length) {
+  return !engine->gave_bytes && text >= engine->record.at && text <= engine->record.end && length <= (size_t)(engine->record.end - text);
+}
+
+// A text of the record; of a short one more bytes are copied than are wanted, where both sides have room.
+static inline void copy_text(const struct sql_engine *engine, const uint8_t *text, size_t length, struct msgpack_writer *w) {
+  bool roomy = !w->overflow && w->end - w->at >= COPY_TEXT + 2 && engine->record.end - text >= COPY_TEXT;
+  if (length > 31 || !roomy) {
+    msgpack_write_text(w, (const char *)text, (uint32_t)length);
+    return;
+  }
+  *w->at++ = (uint8_t)(MSGPACK_B_FIXTEXT | length);
+  memcpy(w->at, text, COPY_TEXT);
+  w->at += length;
+}
+
 // A value of SQLite that carries no subtype and needs no cast goes straight to its place. False: it takes the long way.
-static inline bool write_simple(struct sql_engine *engine, const struct output_column *column, struct msgpack_writer *w) {
+static inline bool write_simple(const struct sql_engine *engine, const struct output_column *column, sqlite3_value *value,
+                                struct msgpack_writer *w) {
   if (!column->plain || column->copy.from != COPY_NOT || engine->subtypes) return false;
-  sqlite3_value *value = sqlite3_column_value(engine->statement, column->statement_column);
   switch (sqlite3_value_type(value)) {
   case SQLITE_INTEGER: msgpack_write_int(w, sqlite3_value_int64(value)); return true;
   case SQLITE_FLOAT: msgpack_write_double(w, sqlite3_value_double(value)); return true;
   case SQLITE_TEXT: {
-    const char *text = sqlite3_value_blob(value);
+    const uint8_t *text = sqlite3_value_blob(value);
     size_t length = (size_t)sqlite3_value_bytes(value);
-    if (length > 0 && utf8_check((const uint8_t *)text, length) != length) return false;
-    msgpack_write_text(w, text, (uint32_t)length);
+    if (is_in_record(engine, text, length))
+      copy_text(engine, text, length, w);
+    else if (length > 0 && utf8_check(text, length) != length)
+      return false;
+    else
+      msgpack_write_text(w, (const char *)text, (uint32_t)length);
     return true;
   }
   case SQLITE_NULL: msgpack_write_nil(w); return true;
@@ -232,16 +253,68 @@ static inline bool copy_plain(struct sql_engine *engine, const struct output_col
   return true;
 }
 
+// ---- the values of a row
+
+void sql_output_bind(struct sql_engine *engine) {
+  struct output *output = &engine->output;
+  output->taken = 0;
+  for (size_t i = 0; i < output->count; i++) output->taken += output->columns[i].copy.from == COPY_NOT;
+}
+
+// A row of SQLite's is an array of values, but it gives them out one by one, each time with a look at locks and errors. Where the values
+// lie is seen in the first row, and the last value of every row must lie where it should; else they are asked for one by one.
+struct row_values {
+  sqlite3_stmt *statement;
+  uintptr_t first;
+  size_t stride; // 0: ask
+};
+
+static size_t stride_look(sqlite3_stmt *statement, int count) {
+  uintptr_t first = (uintptr_t)sqlite3_column_value(statement, 0);
+  size_t stride = (uintptr_t)sqlite3_column_value(statement, 1) - first;
+  for (int i = 2; i < count; i++)
+    if ((uintptr_t)sqlite3_column_value(statement, i) != first + (size_t)i * stride) return STRIDE_NONE;
+  return stride;
+}
+
+static inline struct row_values row_values(struct sql_engine *engine) {
+  struct output *output = &engine->output;
+  struct row_values values = {.statement = engine->statement};
+  if (output->taken < STRIDE_LEAST || output->stride == STRIDE_NONE) return values;
+  if (output->stride == 0) output->stride = stride_look(engine->statement, (int)output->count);
+  values.first = (uintptr_t)sqlite3_column_value(engine->statement, 0);
+  uintptr_t last = (uintptr_t)sqlite3_column_value(engine->statement, (int)output->count - 1);
+  if (last - values.first == (output->count - 1) * output->stride) values.stride = output->stride;
+  return values;
+}
+
+static inline sqlite3_value *row_value(const struct row_values *values, int column) {
+  if (values->stride) return (sqlite3_value *)(values->first + (size_t)column * values->stride);
+  return sqlite3_column_value(values->statement, column);
+}
+
+// The name of a column; a short one is copied with what stands behind it.
+static inline void write_key(const struct output_column *column, struct msgpack_writer *w) {
+  if (column->key_size > COPY_WORDS || w->overflow || w->end - w->at < COPY_WORDS) {
+    msgpack_write_raw(w, column->key, column->key_size);
+    return;
+  }
+  memcpy(w->at, column->key, COPY_WORDS);
+  w->at += column->key_size;
+}
+
 enum sql_row sql_output_row(struct sql_engine *engine, struct msgpack_writer *w, struct sql_failure *failure) {
   struct output *output = &engine->output;
   bool checks = output->check_count > 0;
+  const struct row_values values = row_values(engine);
   msgpack_write_raw(w, output->head, output->head_size);
   for (size_t i = 0; i < output->count; i++) {
     const struct output_column *column = &output->columns[i];
     const uint8_t *before = w->at;
     if (!copy_plain(engine, column, w)) {
-      msgpack_write_raw(w, column->key, column->key_size);
-      if (!write_simple(engine, column, w) && !value_write(engine, column, w)) return row_bad(output, column, failure);
+      write_key(column, w);
+      sqlite3_value *value = column->copy.from == COPY_NOT ? row_value(&values, column->statement_column) : NULL;
+      if (!write_simple(engine, column, value, w) && !value_write(engine, column, value, w)) return row_bad(output, column, failure);
     }
     if (checks) output->written[i] = (struct field_span){.at = before + column->key_size, .end = w->at};
   }

@@ -3,6 +3,8 @@
 #include "workers/sql/engine_parts.h"
 
 // Reads the columns off engine->statement and `columns:`. False: at least one problem (that is no warning) is added.
+// Which columns are copied and which are SQLite's, now that it is known; again whenever that changes.
+void sql_output_bind(struct sql_engine *engine);
 bool sql_output_open(struct sql_engine *engine, const struct sql_spec *spec, struct sql_problems *problems);
 void sql_output_free(struct sql_engine *engine);
 

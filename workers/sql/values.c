@@ -62,7 +62,10 @@ void sql_value_give(struct sql_engine *engine, sqlite3_context *context, const s
   case MSGPACK_DOUBLE: sqlite3_result_double(context, v.d); return;
   case MSGPACK_TEXT: sqlite3_result_text64(context, (const char *)v.bytes, v.length, keep, SQLITE_UTF8); return;
   case MSGPACK_BYTES:
-  case MSGPACK_EXT: sqlite3_result_blob64(context, v.bytes, v.length, keep); return;
+  case MSGPACK_EXT:
+    engine->gave_bytes = true;
+    sqlite3_result_blob64(context, v.bytes, v.length, keep);
+    return;
   case MSGPACK_ARRAY:
   case MSGPACK_MAP: give_json(engine, context, span, cache); return;
   case MSGPACK_TIMESTAMP:
