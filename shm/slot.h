@@ -40,6 +40,9 @@ enum slot_counter {   // the account; each an exact number of the node's own wor
   COUNT_LATE,         // for windows; 0 until they exist
   COUNT_BYTES_IN,     // bytes read from outside or from the ring
   COUNT_FAILED_POLLS, // polls, connections or commits that failed and were tried again
+  // Told once in the log, counted here; a worker killed between a commit and its note takes the counts of that batch with it.
+  COUNT_IGNORED_FIELDS, // fields of stored rows that no column of the table takes
+  COUNT_TEXT_NUMBERS,   // numbers of the input that fit no type and stay text
   SLOT_COUNTERS
 };
 // Invariants at rest: IN = WITH_ROWS + FILTERED + DEAD_RECORDS; ROWS_MADE = OUT + DEAD_ROWS + SUPERSEDED + LATE.

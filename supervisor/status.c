@@ -50,7 +50,9 @@ static uint32_t counters_put(struct msgpack_writer *w, const uint64_t *counters)
                {"dead_records", COUNT_DEAD_RECORDS},
                {"rows_made", COUNT_ROWS_MADE},
                {"bytes_in", COUNT_BYTES_IN},
-               {"failed_polls", COUNT_FAILED_POLLS}};
+               {"failed_polls", COUNT_FAILED_POLLS},
+               {"ignored_fields", COUNT_IGNORED_FIELDS},
+               {"text_numbers", COUNT_TEXT_NUMBERS}};
   for (size_t i = 0; i < sizeof shown / sizeof *shown; i++) uint_put(w, shown[i].key, counters[shown[i].counter]);
   return sizeof shown / sizeof *shown;
 }

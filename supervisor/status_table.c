@@ -88,6 +88,24 @@ static void table_remark(struct buffer *out, struct job_value node, const char *
   free(bytes_text);
 }
 
+// What was counted beside the account, where there was any.
+static void oddities_print(struct buffer *out, struct job_value node) {
+  static const struct {
+    const char *key, *text;
+  } odd[] = {{"ignored_fields", "fields have no column and were ignored"}, {"text_numbers", "numbers fit no type and stayed text"}};
+  char *name = job_text(node, "name", ""), digits[NUMBER_MOST], grouped[NUMBER_MOST];
+  for (size_t i = 0; i < sizeof odd / sizeof *odd; i++) {
+    int64_t count = job_int(node, odd[i].key, 0);
+    if (count == 0) continue;
+    snprintf(digits, sizeof digits, "%lld", (long long)count);
+    group_digits(digits, grouped);
+    buffer_print(out, "%s", name);
+    if (job_has(job_get(node, "lane"))) buffer_print(out, "/%lld", (long long)job_int(node, "lane", 0));
+    buffer_print(out, ": %s %s\n", grouped, odd[i].text);
+  }
+  free(name);
+}
+
 // What the nodes are waiting for, and what went wrong last.
 static void remarks_print(struct buffer *out, struct job_value nodes) {
   struct job_value node;
@@ -116,6 +134,8 @@ static void status_print(struct buffer *out, struct job_value root) {
     table_print(out, of_status, sizeof of_status / sizeof *of_status, nodes);
     remarks_print(out, nodes);
   }
+  struct job_value node;
+  for (walk = job_walk_start(nodes); job_walk_next(&walk, NULL, &node);) oddities_print(out, node);
   free(pipeline);
   free(state);
   free(since);

@@ -57,6 +57,7 @@ def test_a_table_that_is_there_decides(weir, write, target, tmp_path):
     assert [(i, float(n), label) for i, n, label in target.query("SELECT id, n, label FROM t ORDER BY id")] == \
         [(7, 1.5, "none"), (8, 2.0, "none")]
     assert sum("field has no column" in line for line in done.err.splitlines()) == 1  # told once
+    assert "out: 2 fields have no column and were ignored" in done.out
 
 
 def test_evolve_adds_what_is_new(weir, write, target, tmp_path):

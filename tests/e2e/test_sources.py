@@ -130,6 +130,19 @@ def test_standard_input_ends_the_run(write, tmp_path, sqlite_target):
     assert numbers(sqlite_target) == 2 * list(range(5000))
 
 
+def test_numbers_that_stay_text_are_counted(weir, write, tmp_path, sqlite_target):
+    (tmp_path / "in.ndjson").write_text('{"n": 1, "big": 123456789012345678901234567890}\n{"n": 2, "big": 1e999, "x": [1e999]}\n{"n": 3}\n')
+    file = write("type: file\npath: in.ndjson")
+    done = weir("run", file, "--once", "--json")
+    nodes = {node["name"]: node for node in done.json["nodes"]}
+    assert done.code == 0 and nodes["input"]["text_numbers"] == 3 and nodes["out"]["text_numbers"] == 0, done
+    assert done.err.count("it stays text") == 1
+    with open(tmp_path / "in.ndjson", "a") as more:
+        more.write('{"n": 4, "big": 1e999}\n')
+    assert "input: 1 numbers fit no type and stayed text" in weir("run", file, "--once").out
+    assert numbers(sqlite_target) == [1, 2, 3, 4]
+
+
 def test_a_document_gives_its_records(weir, write, tmp_path, sqlite_target):
     (tmp_path / "in.json").write_text(json.dumps({"data": {"items": [{"n": n} for n in range(500)]}}, indent="\t"))
     file = write("type: file\npath: in.json\nformat: json\nrecords: data.items")

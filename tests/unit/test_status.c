@@ -132,7 +132,7 @@ static void text_is(struct job_value node, const char *key, const char *expected
 
 static const uint64_t some[SLOT_COUNTERS] = {
     [COUNT_IN] = 10, [COUNT_WITH_ROWS] = 7, [COUNT_FILTERED] = 2,   [COUNT_DEAD_RECORDS] = 1, [COUNT_ROWS_MADE] = 14,
-    [COUNT_OUT] = 9, [COUNT_DEAD_ROWS] = 3, [COUNT_SUPERSEDED] = 2, [COUNT_BYTES_IN] = 1000};
+    [COUNT_OUT] = 9, [COUNT_DEAD_ROWS] = 3, [COUNT_SUPERSEDED] = 2, [COUNT_BYTES_IN] = 1000,  [COUNT_IGNORED_FIELDS] = 1234};
 
 static void test_a_worker_is_shown_with_what_it_wrote(void **state) {
   struct fixture *f = *state;
@@ -157,6 +157,8 @@ static void test_a_worker_is_shown_with_what_it_wrote(void **state) {
   assert_int_equal(job_int(node, "superseded", 0), 2);
   assert_int_equal(job_int(node, "dead", 0), 3);
   assert_int_equal(job_int(node, "late", -1), 0);
+  assert_int_equal(job_int(node, "ignored_fields", -1), 1234);
+  assert_int_equal(job_int(node, "text_numbers", -1), 0);
   text_is(node, "position", "18446744073709551615");
   assert_true(job_double(node, "lag_s", 0) >= 90);
 }

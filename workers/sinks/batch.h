@@ -18,12 +18,13 @@ struct batch_row {
   const uint8_t *body, *end; // in the ring
   uint64_t position;
   uint32_t stream, part;
-  uint32_t again;  // a dead letter from further up: which of its node's rows to ask for when it is retried (RECORD_PART_ALL: all)
-  uint32_t letter; // index in letters; only while DEAD and no stored letter
-  uint8_t state;   // enum row_state
-  bool is_letter;  // a dead letter from further up: its body is stored as it is, it is no row of this sink
-  bool is_delete;  // a tombstone: what has its key is to go (RECORD_DELETE)
-  bool set_aside;  // its input killed its worker too often: a dead letter unseen
+  uint32_t again;   // a dead letter from further up: which of its node's rows to ask for when it is retried (RECORD_PART_ALL: all)
+  uint32_t letter;  // index in letters; only while DEAD and no stored letter
+  uint16_t ignored; // fields that no column of the table takes, as far as they were counted
+  uint8_t state;    // enum row_state
+  bool is_letter;   // a dead letter from further up: its body is stored as it is, it is no row of this sink
+  bool is_delete;   // a tombstone: what has its key is to go (RECORD_DELETE)
+  bool set_aside;   // its input killed its worker too often: a dead letter unseen
 };
 
 // Why a row of this sink is dead. Texts are owned.

@@ -28,13 +28,16 @@ static void ignore(void *context, const char *name, uint32_t length, const uint8
   table_ignore(context, name, length);
 }
 
-bool row_read(struct row *r, struct table *t, const struct batch_row *record, const struct column **column, struct error *e) {
+bool row_read(struct row *r, struct table *t, struct batch_row *record, const struct column **column, struct error *e) {
+  uint64_t before = t->ignored;
   *column = NULL;
   row_reserve(r, t->count);
   if (!table_map(t, record->body, record->end, r->fields, ignore, t)) {
     error_set(e, ERROR_DATA, "msgpack", "the record is not a map of names to values");
     return false;
   }
+  // Set, not added: a batch that is tried again reads its rows again.
+  record->ignored = (uint16_t)(t->ignored - before);
   for (size_t i = 0; i < t->count; i++) {
     if (!t->columns[i].used) continue;
     if (cell_convert(t->columns[i].type, r->fields[i].at, r->fields[i].end, &r->scratch[i], &r->cells[i], e)) continue;

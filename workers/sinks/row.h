@@ -20,7 +20,7 @@ struct row {
 
 void row_free(struct row *r);
 // Reads the record into cells. False: e is ERROR_DATA; *column is the column at fault, NULL for the record as a whole.
-bool row_read(struct row *r, struct table *t, const struct batch_row *record, const struct column **column, struct error *e);
+bool row_read(struct row *r, struct table *t, struct batch_row *record, const struct column **column, struct error *e);
 // Reads it (of a tombstone the key alone) and kills the row in the batch when it cannot be read, has no field that the table has, or a key
 // column is null, or when it is a tombstone and the table takes none. True: the cells are good.
 bool row_read_or_kill(struct row *r, struct table *t, struct batch *b, struct batch_row *record);

@@ -200,6 +200,12 @@ static void tell_positions(struct sink *s) {
   }
 }
 
+// What the rows that are stored now had and the table has not.
+static void count_ignored(struct sink *s) {
+  for (size_t i = 0; i < s->batch.count; i++)
+    if (s->batch.rows[i].state == ROW_LIVE) s->w->counters[COUNT_IGNORED_FIELDS] += s->batch.rows[i].ignored;
+}
+
 // Makes everything up to the last complete input durable and gives the ring back.
 static bool commit(struct sink *s, struct error *e) {
   uint64_t began = clock_monotonic_ns();
@@ -209,6 +215,7 @@ static bool commit(struct sink *s, struct error *e) {
   CRASH_POINT("sink.after_commit");
   if (had_rows) brake_note(&s->brake, &s->batch);
   if (had_rows) letter_log_batch(&s->letter_log, s->w->node, &s->batch, &s->streams);
+  count_ignored(s);
   sink_account(s);
   CRASH_POINT("sink.after_account");
   if (moved) tell_positions(s);

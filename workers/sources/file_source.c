@@ -290,7 +290,7 @@ static bool source_work(struct file_source *f, struct error *e) {
   mine.owner = f;
   if (!settings_load(f, e) || !source_open(&f->source, f->w, &mine, 0, e)) return false;
   if (f->source.ended) return true;
-  f->json = json_parser_new();
+  f->source.json = f->json = json_parser_new();
   file_block_grow(f, BLOCK);
   size_t added = 0;
   bool found = reads_input(f) ? input_add(f, e) : file_find(f, false, &added, e);

@@ -88,6 +88,7 @@ bool http_flow(struct http_source *h, struct error *e) {
 void http_account(struct http_source *h) {
   const struct journal_totals *totals = journal_totals(h->journal);
   uint64_t *c = h->w->counters;
+  source_count_numbers(&h->source);
   c[COUNT_FILTERED] = totals->unchanged - h->source.extra[HTTP_NOTE_UNCHANGED];
   c[COUNT_BYTES_IN] = totals->bytes - h->source.extra[HTTP_NOTE_BYTES];
   c[COUNT_IN] = c[COUNT_WITH_ROWS] + c[COUNT_FILTERED] + c[COUNT_DEAD_RECORDS];

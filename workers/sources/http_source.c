@@ -168,7 +168,7 @@ static bool source_work(struct http_source *h, struct error *e) {
   if (!journal_attach(h, e) || !source_open(&h->source, h->w, &kind, HTTP_NOTE_WORDS, e)) return false;
   if (h->source.ended) return true;
   baseline_set(h);
-  h->json = json_parser_new();
+  h->source.json = h->json = json_parser_new();
   h->client = http_client_new();
   int64_t stream = source_stream(&h->source, HTTP_PARTITION, journal_identity(h->journal), -1, false, e);
   if (stream < 0) return false;

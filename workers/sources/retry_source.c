@@ -193,7 +193,7 @@ static bool text_send(struct retry *r, const struct source_input *input, const s
   struct buffer record = {0};
   struct error why = {0};
   bool good;
-  if (!r->json) r->json = json_parser_new();
+  if (!r->json) r->source.json = r->json = json_parser_new();
   if (!json_to_msgpack(r->json, (const char *)l->data.at, l->data.length, &record, &why))
     good = letter_dead(r, input, l, why.code, why.text);
   else if ((record.at[0] & 0xf0) != 0x80 && record.at[0] != 0xde && record.at[0] != 0xdf)

@@ -54,8 +54,10 @@ struct source {
   // The input in hand: its parts so far, and the flags of the last one in the ring, not published yet.
   uint32_t parts, dead_parts;
   uint8_t *last_flags;
-  uint64_t last_position; // of the last input, whatever its stream: shown only
-  const char *dead_node;  // under which node its dead letters are filed: its own, but for the retry of another one's
+  uint64_t last_position;         // of the last input, whatever its stream: shown only
+  const char *dead_node;          // under which node its dead letters are filed: its own, but for the retry of another one's
+  const struct json_parser *json; // what its inputs are parsed with, when they are JSON: its numbers that stay text are counted
+  uint64_t text_numbers;          // of that parser, as far as they are counted
   double stop_above;
   uint8_t window[SOURCE_WINDOW]; // by number of the input modulo the window: 1 = it died
   uint32_t window_at, window_dead;
@@ -104,6 +106,8 @@ void source_parts_abort(struct source *s);
 uint64_t source_parts_room(const struct source *s);
 // The input is complete (with no part it counts as filtered). False: too many of the last inputs became dead letters (ERROR_OPERATOR).
 bool source_input_end(struct source *s, const struct source_input *input, struct error *e);
+// Counts the numbers that stayed text since the last call; source_input_end does it, too.
+void source_count_numbers(struct source *s);
 // The common case, one record that is a dead letter: source_part_dead and source_input_end.
 bool source_input_dead(struct source *s, const struct source_input *input, const struct source_dead *dead, struct error *e);
 // Tells the sinks how far a stream is whose last inputs gave no record.

@@ -4,7 +4,9 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "proto/json.h"
 #include "proto/limits.h"
+#include "proto/log.h"
 #include "shm/crash_point.h"
 #include "workers/sources/source.h"
 
@@ -118,6 +120,14 @@ static bool brake_allows(struct source *s, bool died, struct error *e) {
   return false;
 }
 
+void source_count_numbers(struct source *s) {
+  uint64_t now = s->json ? json_parser_odd_numbers(s->json) : 0, *count = &s->w->counters[COUNT_TEXT_NUMBERS];
+  if (now == s->text_numbers) return;
+  if (*count == 0) log_say(LOG_LEVEL_WARN, "a number fits neither 64 bits nor a double: it stays text; `weir status` counts them");
+  *count += now - s->text_numbers;
+  s->text_numbers = now;
+}
+
 bool source_input_end(struct source *s, const struct source_input *input, struct error *e) {
   struct worker *w = s->w;
   bool died = s->parts > 0 && s->parts == s->dead_parts;
@@ -133,6 +143,7 @@ bool source_input_end(struct source *s, const struct source_input *input, struct
   w->counters[COUNT_OUT] += s->parts - s->dead_parts;
   w->counters[COUNT_DEAD_ROWS] += s->dead_parts;
   w->counters[COUNT_BYTES_IN] += input->bytes;
+  source_count_numbers(s);
   worker_counters_note(w, w->output.note);
   if (s->parts > 0) {
     *s->last_flags |= RECORD_LAST;

@@ -293,6 +293,7 @@ static bool source_work(struct topic_source *t, struct error *e) {
   struct source_kind kind = {.owner = t, .start = topic_start, .check = topic_position_check};
   if (!settings_load(t, e) || !source_open(&t->source, t->w, &kind, 0, e)) return false;
   if (t->source.ended) return true;
+  t->source.json = t->body.json;
   if (!consumer_open(t, e)) return false;
   struct event *woken = event_new(t->w->base, kafka_consumer_wake_fd(t->consumer), EV_READ | EV_PERSIST, wake, NULL);
   if (!woken || event_add(woken, NULL) != 0) {
