@@ -43,8 +43,10 @@ static struct config_node text_of(const char *text) {
 
 // The settings as a file would say them, so that defaults are those of every topic.
 static void topic_settings(struct draft *d, struct buffer *out) {
-  static const char *const headers[][2] = {{"weir.reason", "reason"}, {"weir.code", "code"},     {"weir.node", "node"},
-                                           {"weir.origin", "origin"}, {"weir.format", "format"}, {"weir.id", "id"}};
+  static const char *const headers[][2] = {
+      {"weir.reason", "reason"}, {"weir.code", "code"},     {"weir.node", "node"},     {"weir.origin", "origin"},
+      {"weir.id", "id"},         {"weir.format", "format"}, {"weir.column", "column"}, {"weir.constraint", "constraint"},
+      {"weir.cut", "cut"}};
   enum { HEADERS = sizeof headers / sizeof *headers };
   struct config_entry columns[HEADERS];
   for (size_t i = 0; i < HEADERS; i++)

@@ -140,7 +140,7 @@ struct telling {
 
 static bool tell_copy(void *context, const char *const *c) {
   struct telling *t = context;
-  store_unhex(c[10], &t->data);
+  store_unhex(c[14], &t->data);
   struct store_copy copy = {.number = c[0] ? strtoull(c[0], NULL, 10) : 0,
                             .gone = c[1] == NULL,
                             .id = c[1],
@@ -149,9 +149,13 @@ static bool tell_copy(void *context, const char *const *c) {
                             .code = c[4],
                             .source = c[5],
                             .partition = c[6],
-                            .position = c[7],
-                            .format = c[8],
-                            .first = c[9],
+                            .position = c[7] ? strtoll(c[7], NULL, 10) : 0,
+                            .part = c[8] ? strtoll(c[8], NULL, 10) : 0,
+                            .cut = c[9] && (c[9][0] == 't' || c[9][0] == '1'),
+                            .column = c[10],
+                            .constraint = c[11],
+                            .format = c[12],
+                            .first = c[13],
                             .data = t->data.at,
                             .length = t->data.length};
   t->tell(t->context, &copy);
@@ -163,7 +167,8 @@ bool store_letters_read(struct store *s, uint64_t after, unsigned most, store_co
   struct names n = names_of(s);
   struct statement st = begin(s);
   buffer_print(&st.sql,
-               "SELECT k.number, d.id, d.node, d.reason, d.code, d.source, d.partition, d.position, d.format, %sd.first%s, %s "
+               "SELECT k.number, d.id, d.node, d.reason, d.code, d.source, d.partition, d.position, d.part, d.cut, d.column_name, "
+               "d.constraint_name, d.format, %sd.first%s, %s "
                "FROM %s k LEFT JOIN %s d ON d.id = k.letter WHERE k.pipeline = $1 AND k.sink = $2 AND k.number > %" PRIu64
                " ORDER BY k.number LIMIT %u",
                s->database->time_open, s->database->time_close, s->database->hex, n.numbers, s->tables[STORE_LETTERS], after, most);

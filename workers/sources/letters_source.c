@@ -1,7 +1,8 @@
 // The letters source: follows the dead letters of one sink's store and gives each as a record, in the order in which they became visible
 // there (workers/common/store_letters.h). The plan puts it in front of the topic of `dead_letters.topic`; no file can name it.
 //
-// A record: value (the original bytes), reason, code, node, origin ("SOURCE[PARTITION] POSITION"), id, first. One stream: partition = the
+// A record: value (the original bytes; of a record JSON), reason, code, node, origin (JSON), format, id, and where they apply column,
+// constraint, cut: as a topic that is written tells its own dead letters. One stream: partition = the
 // sink's name, identity = that of the store's numbering, position = the number.
 //
 // Settings: sink text, kind text, settings map (of that sink).
@@ -121,23 +122,60 @@ static void text_put(struct msgpack_writer *w, const char *key, const char *valu
   msgpack_write_text(w, value ? value : "", (uint32_t)length);
 }
 
-static void record_make(const struct store_copy *c, struct buffer *out) {
-  char *origin = memory_print("%s[%s] %s", c->source ? c->source : "", c->partition ? c->partition : "", c->position ? c->position : "");
+// {"pipeline": .., "sink": .., "source": .., "partition": .., "position": .., "part": ..} as JSON.
+static void origin_make(const struct letters *l, const struct store_copy *c, struct buffer *json) {
+  uint8_t bytes[4 * (TEXT_MOST + 32)];
+  struct msgpack_writer w = {.at = bytes, .end = bytes + sizeof bytes};
+  const uint8_t *at = bytes;
+  msgpack_write_map(&w, 6);
+  text_put(&w, "pipeline", l->w->pipeline);
+  text_put(&w, "sink", l->sink);
+  text_put(&w, "source", c->source);
+  text_put(&w, "partition", c->partition);
+  msgpack_write_cstring(&w, "position");
+  msgpack_write_int(&w, c->position);
+  msgpack_write_cstring(&w, "part");
+  msgpack_write_int(&w, c->part);
+  msgpack_to_json(&at, w.at, json);
+}
+
+// A record of weir's own is told as JSON: that is what its readers can read. Whatever else died stays as it was.
+static void value_put(struct msgpack_writer *w, const struct store_copy *c, struct buffer *json) {
+  const uint8_t *at = c->data, *end = c->data + c->length;
+  bool is_record = c->format && strcmp(c->format, "msgpack") == 0 && !c->cut && c->length > 0 && msgpack_valid(at, end);
+  msgpack_write_cstring(w, "value");
+  if (is_record && msgpack_to_json(&at, end, json) && at == end)
+    msgpack_write_bytes(w, json->at, (uint32_t)json->length);
+  else
+    msgpack_write_bytes(w, c->data, (uint32_t)c->length);
+}
+
+static void record_make(const struct letters *l, const struct store_copy *c, struct buffer *out) {
+  struct buffer origin = {0}, value = {0};
+  uint32_t pairs = 7;
+  origin_make(l, c, &origin);
   buffer_clear(out);
-  buffer_reserve(out, c->length + 8 * (TEXT_MOST + 32));
+  // JSON text takes six bytes for one at most.
+  buffer_reserve(out, 6 * c->length + origin.length + 8 * (TEXT_MOST + 32));
   struct msgpack_writer w = {.at = out->at, .end = out->at + out->room};
-  msgpack_write_map(&w, 8);
-  msgpack_write_cstring(&w, "value");
-  msgpack_write_bytes(&w, c->data, (uint32_t)c->length);
+  uint8_t *opened = msgpack_map_open(&w);
+  value_put(&w, c, &value);
   text_put(&w, "reason", c->reason);
   text_put(&w, "code", c->code);
   text_put(&w, "node", c->node);
-  text_put(&w, "origin", origin);
+  text_put(&w, "origin", buffer_cstring(&origin));
   text_put(&w, "format", c->format);
   text_put(&w, "id", c->id);
-  text_put(&w, "first", c->first);
+  const char *const rest[][2] = {{"column", c->column}, {"constraint", c->constraint}, {"cut", c->cut ? "true" : ""}};
+  for (size_t i = 0; i < sizeof rest / sizeof *rest; i++) {
+    if (!rest[i][1] || !*rest[i][1]) continue;
+    text_put(&w, rest[i][0], rest[i][1]);
+    pairs++;
+  }
+  msgpack_map_close(opened, pairs);
   out->length = (size_t)(w.at - out->at);
-  free(origin);
+  buffer_free(&origin);
+  buffer_free(&value);
 }
 
 static void letter_keep(void *context, const struct store_copy *c) {
@@ -148,7 +186,7 @@ static void letter_keep(void *context, const struct store_copy *c) {
   one->time = clock_micros();
   if (c->gone) return;
   clock_parse(c->first, strlen(c->first), &one->time);
-  record_make(c, &one->body);
+  record_make(l, c, &one->body);
 }
 
 static bool letters_read(struct letters *l) {
