@@ -30,6 +30,7 @@ enum {
   STORE_SECONDS = 180,
   BACKOFF_MOST_MS = 10000,
   TEXT_MOST = 4096,
+  TEXTS_MOST = 10, // of a record
 };
 
 // A letter out of the store, copied: nothing of the store stays open while the ring is waited for.
@@ -140,30 +141,30 @@ static void origin_make(const struct letters *l, const struct store_copy *c, str
 }
 
 // A record of weir's own is told as JSON: that is what its readers can read. Whatever else died stays as it was.
-static void value_put(struct msgpack_writer *w, const struct store_copy *c, struct buffer *json) {
+static void value_make(const struct store_copy *c, struct buffer *value) {
   const uint8_t *at = c->data, *end = c->data + c->length;
   bool is_record = c->format && strcmp(c->format, "msgpack") == 0 && !c->cut && c->length > 0 && msgpack_valid(at, end);
-  msgpack_write_cstring(w, "value");
-  if (is_record && msgpack_to_json(&at, end, json) && at == end)
-    msgpack_write_bytes(w, json->at, (uint32_t)json->length);
-  else
-    msgpack_write_bytes(w, c->data, (uint32_t)c->length);
+  if (is_record && msgpack_to_json(&at, end, value) && at == end) return;
+  buffer_clear(value);
+  buffer_add(value, c->data, c->length);
 }
 
 static void record_make(const struct letters *l, const struct store_copy *c, struct buffer *out) {
   struct buffer origin = {0}, value = {0};
   uint32_t pairs = 7;
   origin_make(l, c, &origin);
+  value_make(c, &value);
   buffer_clear(out);
-  // JSON text takes six bytes for one at most.
-  buffer_reserve(out, 6 * c->length + origin.length + 8 * (TEXT_MOST + 32));
+  buffer_reserve(out, value.length + origin.length + TEXTS_MOST * (TEXT_MOST + 32));
   struct msgpack_writer w = {.at = out->at, .end = out->at + out->room};
   uint8_t *opened = msgpack_map_open(&w);
-  value_put(&w, c, &value);
+  msgpack_write_cstring(&w, "value");
+  msgpack_write_bytes(&w, value.at, (uint32_t)value.length);
   text_put(&w, "reason", c->reason);
   text_put(&w, "code", c->code);
   text_put(&w, "node", c->node);
-  text_put(&w, "origin", buffer_cstring(&origin));
+  msgpack_write_cstring(&w, "origin");
+  msgpack_write_text(&w, (const char *)origin.at, (uint32_t)origin.length);
   text_put(&w, "format", c->format);
   text_put(&w, "id", c->id);
   const char *const rest[][2] = {{"column", c->column}, {"constraint", c->constraint}, {"cut", c->cut ? "true" : ""}};
