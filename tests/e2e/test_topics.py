@@ -1,0 +1,255 @@
+"""Pipelines through topics of a real broker: chain after chain, each record once, whatever is killed; the end of a run with --once, a stop,
+a reload; dead letters in a topic; what status, account and positions say. confluent-kafka reads the topics, sqlite3 the table.
+"""
+import json
+import os
+import random
+import signal
+import time
+from collections import Counter
+
+import pytest
+
+from support.waiting import eventually
+
+PIPELINE = """
+pipeline: through
+kafka: {brokers: "%(brokers)s"}
+sources:
+  numbers: {type: generate, sql: "SELECT partition * 1000000 + n AS id, n %% 7 AS k", count: %(count)d, partitions: 3, rate: %(rate)d}
+topics:
+  raw: {from: numbers, topic: %(raw)s, key: id, create: {partitions: 4}, lanes: 2}
+  cooked: {from: a, topic: %(cooked)s, key: id, create: {partitions: 2}, lanes: 2}
+transforms:
+  a:
+    sql: SELECT id, k, _partition AS p FROM raw
+    columns: {id: bigint not null, k: int, p: int}
+    checks: {round: id %% 100 <> 0}
+sinks:
+  out: {from: cooked, type: table, url: "%(url)s", table: t, commit_every: 10ms}
+dead_letters: {topic: %(dead)s}
+"""
+
+
+class Topics:
+    """One pipeline on topics of its own, and what has to be there at the end."""
+
+    def __init__(self, kafka, target, pipeline, count, rate=0):
+        own = "p%d-%d" % (os.getpid(), random.randrange(1 << 30))
+        self.kafka, self.target, self.count = kafka, target, count
+        self.raw, self.cooked, self.dead = own + ".raw", own + ".cooked", own + ".dead"
+        self.file = pipeline(PIPELINE % {"brokers": kafka.servers, "count": count, "rate": rate, "url": target.url, "raw": self.raw,
+                                         "cooked": self.cooked, "dead": self.dead})
+
+    def ids(self):
+        return [partition * 1000000 + n for partition in range(3) for n in range(1, self.count + 1)]
+
+    def check(self):
+        """Lost 0, doubled 0, in every place; the order of each partition kept."""
+        good = sorted(one for one in self.ids() if one % 100)
+        bad = sorted(one for one in self.ids() if not one % 100)
+        raw, cooked = self.kafka.read(self.raw), self.kafka.read(self.cooked)
+        assert sorted(json.loads(record.value)["id"] for record in raw) == sorted(self.ids())
+        assert all(record.key == b"%d" % json.loads(record.value)["id"] for record in raw)
+        assert sorted(json.loads(record.value)["id"] for record in cooked) == good
+        assert sorted(one for one, in self.target.query("SELECT id FROM t")) == good
+        assert sorted(json.loads(record.value)["id"] for record in self.kafka.read(self.dead)) == bad
+        for topic in (raw, cooked):
+            last = {}
+            for record in topic:
+                one = json.loads(record.value)["id"]
+                # Of one source partition, in one topic partition.
+                way = (record.partition, one // 1000000)
+                assert last.get(way, 0) < one, "the order is broken in partition %d" % record.partition
+                last[way] = one
+
+
+@pytest.fixture
+def topics(kafka, sqlite_target, pipeline):
+    return lambda count, rate=0: Topics(kafka, sqlite_target, pipeline, count, rate)
+
+
+def rows(answer, name):
+    return {row["kind"]: row for row in answer["nodes"] if row["name"] == name}
+
+
+def test_once_ends_chain_after_chain(topics, weir, kafka):
+    through = topics(1000)
+    done = weir("run", through.file, "--once", "--json")
+    assert done.code == 0, done
+    through.check()
+    assert len(kafka.partitions(through.raw)) == 4 and len(kafka.partitions(through.cooked)) == 2
+    # The account covers all chains; a topic that is written and read has two rows.
+    raw, cooked = rows(done.json, "raw"), rows(done.json, "cooked")
+    assert list(raw) == ["topic_writer", "topic_reader"]
+    assert [raw[kind]["out"] for kind in raw] == [3000, 3000]
+    assert [cooked[kind]["in"] for kind in cooked] == [2970, 2970]
+    assert rows(done.json, "a")["sql"]["dead"] == 30
+    assert rows(done.json, "out")["table"]["out"] == 2970
+    # A second run finds nothing to do, and ends as well.
+    again = weir("run", through.file, "--once", "--json")
+    assert again.code == 0, again
+    assert all(row["out"] == 0 for row in again.json["nodes"]), again
+    through.check()
+
+
+def test_workers_are_killed(topics, start):
+    """Any worker at any moment, in all chains at once."""
+    through = topics(20000)
+    chance = random.Random(4)
+    one = start(through.file, "--once")
+    kills = Counter()
+    while one.alive and sum(kills.values()) < 40:
+        time.sleep(chance.random() * 0.2)
+        workers = one.workers()
+        if not workers:
+            continue
+        victim = chance.choice(workers)
+        try:
+            os.kill(victim.pid, signal.SIGKILL)
+            kills[victim.role, victim.node] += 1
+        except ProcessLookupError:
+            pass
+    done = one.wait()
+    assert done.code == 0, done
+    assert sum(kills.values()) > 5, "the run was over before enough was killed: %r" % kills
+    through.check()
+
+
+def test_the_tree_is_killed(topics, start, weir):
+    through = topics(20000)
+    chance = random.Random(5)
+    for _ in range(4):
+        one = start(through.file, "--once")
+        seen = len(one.workers("sinker")) and 0
+        eventually("the pipeline is at work", lambda: not one.alive or len(one.workers("sinker")) >= 5)
+        time.sleep(chance.random() * 0.8 + seen)
+        one.kill_tree()
+    done = weir("run", through.file, "--once")
+    assert done.code == 0, done
+    through.check()
+
+
+def test_stop_and_reload(topics, start, weir, kafka):
+    """SIGTERM drains all chains; SIGHUP drains them and goes on with the new file."""
+    through = topics(4000, rate=4000)
+    one = start(through.file)
+    eventually("rows arrive", lambda: "t" in through.target.tables() and through.target.query("SELECT count(*) FROM t")[0][0] > 100)
+    text = through.file.read_text()
+    through.file.write_text(text.replace("commit_every: 10ms", "commit_every: 20ms").replace("rate: 4000", "rate: 5000"))
+    os.kill(one.pid, signal.SIGHUP)
+    eventually("the new file runs", lambda: one.err.count("msg=started") == 2)
+    before = through.target.query("SELECT count(*) FROM t")[0][0]
+    eventually("rows arrive again", lambda: through.target.query("SELECT count(*) FROM t")[0][0] > before)
+    stopped = one.stop()
+    assert stopped.code == 0, stopped
+    # What was read of a topic is stored: the readers' committed offsets, for the tools that show lag, say no less than the table has.
+    assert kafka.committed("weir-through-raw", through.raw), "no offsets for the tools"
+    done = weir("run", through.file, "--once")
+    assert done.code == 0, done
+    through.check()
+
+
+def test_status(topics, start, weir):
+    through = topics(100000, rate=300)
+    one = start(through.file)
+    eventually("rows arrive", lambda: "t" in through.target.tables() and through.target.query("SELECT count(*) FROM t")[0][0] > 10)
+    answer = weir("status", through.file, "--json").json
+    kinds = Counter((row["name"], row["kind"], row["role"]) for row in answer["nodes"])
+    assert kinds["raw", "topic_writer", "sinker"] == 3 and kinds["raw", "topic_reader", "producer"] == 2, kinds  # one per lane
+    assert kinds["cooked", "topic_writer", "sinker"] == 2 and kinds["cooked", "topic_reader", "producer"] == 2, kinds
+    assert all(isinstance(row["lag_s"], (int, float)) for row in answer["nodes"])
+    assert any(row["position"] > 0 for row in answer["nodes"] if row["kind"] == "topic_reader"), answer
+    graph = weir("graph", through.file).out
+    assert "raw  topic %s, written and read" % through.raw in graph, graph
+    one.stop()
+
+
+COPIES = """
+pipeline: copies
+kafka: {brokers: "%(brokers)s"}
+sources:
+  lines: {type: file, path: in.ndjson}
+  numbers: {type: generate, sql: "SELECT n AS id", count: %(count)d, partitions: 2}
+transforms:
+  even: {sql: SELECT id FROM numbers, columns: {id: bigint not null}, checks: {even: id %% 2 = 0}}
+sinks:
+  out: {from: even, type: table, url: "%(url)s", table: t}
+  copy: {from: lines, type: file, path: out.ndjson}
+dead_letters: {topic: %(dead)s, stop_above: 100%%}
+"""
+
+
+@pytest.fixture
+def copies(kafka, target, pipeline, tmp_path):
+    """A table and a file whose dead letters are copied: each line of the file is broken, half of the numbers are refused."""
+    def write(count):
+        dead = "c%d-%d" % (os.getpid(), random.randrange(1 << 30))
+        with open(tmp_path / "in.ndjson", "w") as file:
+            for n in range(count):
+                file.write('{"broken": %d\n' % n)
+        return pipeline(COPIES % {"brokers": kafka.servers, "count": count, "url": target.url, "dead": dead}), dead
+    return write
+
+
+def copied(kafka, dead):
+    found = []
+    for record in kafka.read(dead):
+        headers = {name: value.decode() for name, value in record.headers}
+        found.append((headers["weir.node"], json.loads(headers["weir.origin"])["sink"], record.value.decode(), headers))
+    return found
+
+
+def check_copies(kafka, dead, count):
+    found = copied(kafka, dead)
+    lines = sorted(value for node, sink, value, _ in found if (node, sink) == ("lines", "copy"))
+    assert lines == sorted('{"broken": %d' % n for n in range(count)), "original bytes, each once"
+    numbers = sorted(json.loads(value)["id"] for node, sink, value, _ in found if (node, sink) == ("even", "out"))
+    assert numbers == sorted(2 * [n for n in range(1, count + 1) if n % 2])
+    assert len(found) == len(lines) + len(numbers)
+
+
+def test_dead_letters_are_copied(kafka, copies, weir):
+    file, dead = copies(60)
+    done = weir("run", file, "--once", "--json")
+    assert done.code == 0, done
+    check_copies(kafka, dead, 60)
+    headers = next(headers for node, _, _, headers in copied(kafka, dead) if node == "even")
+    assert headers["weir.code"] == "check" and headers["weir.reason"] == "even" and len(headers["weir.id"]) == 32
+    # The stores stay the authority, and a letter is not copied again.
+    listed = weir("dlq", "list", file, "--json").json
+    assert len(listed) == len(copied(kafka, dead))
+    assert weir("run", file, "--once").code == 0
+    check_copies(kafka, dead, 60)
+
+
+def test_copies_survive_kills(kafka, copies, start, weir):
+    file, dead = copies(3000)
+    chance = random.Random(6)
+    one = start(file, "--once")
+    killed = 0
+    while one.alive and killed < 25:
+        time.sleep(chance.random() * 0.1)
+        workers = one.workers(node="letters:out") + one.workers(node="letters:copy") + one.workers("sinker")
+        if workers:
+            try:
+                os.kill(chance.choice(workers).pid, signal.SIGKILL)
+                killed += 1
+            except ProcessLookupError:
+                pass
+    done = one.wait()
+    assert done.code == 0, done
+    assert killed > 2
+    check_copies(kafka, dead, 3000)
+
+
+def test_an_idle_source_of_copies_follows(kafka, copies, start, tmp_path):
+    """Without --once: letters that come while it runs are copied, too."""
+    file, dead = copies(10)
+    file.write_text(file.read_text().replace("path: in.ndjson", "path: in.ndjson, follow: true"))
+    one = start(file)
+    eventually("the first letters are copied", lambda: kafka.count(dead) == 20 if dead in kafka.topics() else False)
+    with open(tmp_path / "in.ndjson", "a") as lines:
+        lines.write('{"broken": 10\n')
+    eventually("one more is copied", lambda: kafka.count(dead) == 21)
+    assert one.stop().code == 0
