@@ -7,28 +7,6 @@
 
 #include "proto/msgpack.h"
 
-static void put_json_text(struct buffer *out, const char *name, const char *text) {
-  uint8_t head[8];
-  struct buffer typed = {0};
-  uint8_t *behind = msgpack_put_text_head(head, (uint32_t)strlen(text));
-  buffer_add(&typed, head, (size_t)(behind - head));
-  buffer_text(&typed, text);
-  const uint8_t *at = typed.at;
-  buffer_print(out, "\"%s\":", name);
-  msgpack_to_json(&at, typed.at + typed.length, out);
-  buffer_byte(out, ',');
-  buffer_free(&typed);
-}
-
-static void put_origin(const struct dead_entry *entry, struct buffer *out) {
-  buffer_byte(out, '{');
-  put_json_text(out, "pipeline", entry->pipeline);
-  put_json_text(out, "sink", entry->sink);
-  put_json_text(out, "source", entry->source);
-  put_json_text(out, "partition", entry->partition);
-  buffer_print(out, "\"position\":%" PRIu64 ",\"part\":%" PRIu32 "}", entry->position, entry->part);
-}
-
 struct text {
   const char *name, *at;
   size_t length;
@@ -50,7 +28,7 @@ void kafka_dead_make(const struct dead_entry *entry, uint32_t most, struct kafka
     letter->value = letter->json.at;
     letter->value_length = letter->json.length;
   }
-  put_origin(entry, &origin);
+  buffer_print(&origin, "%s[%s] %" PRIu64, entry->source, entry->partition, entry->position);
   const struct text texts[KAFKA_DEAD_HEADERS - 1] = {
       {"weir.reason", l->reason, l->reason_length}, {"weir.code", l->code, l->code_length},
       {"weir.node", l->node, l->node_length},       {"weir.origin", (const char *)origin.at, origin.length},

@@ -1,8 +1,8 @@
 // A dead letter as a message: the original bytes are the value, what is known of its death stands in headers whose names begin with
 // "weir.".
 //
-// Called by the topic sink for its own letters. Headers: weir.reason, weir.code, weir.node, weir.origin (a JSON object: pipeline, sink,
-// source, partition, position, part), weir.id, weir.format, and where they apply weir.column, weir.constraint, weir.cut.
+// Called by the topic sink for its own letters. Headers: weir.reason, weir.code, weir.node, weir.origin ("SOURCE[PARTITION] POSITION"),
+// weir.id, weir.format, and where they apply weir.column, weir.constraint, weir.cut.
 #pragma once
 #include <stddef.h>
 #include <stdint.h>

@@ -88,26 +88,22 @@ static const char *foreign_owner(const struct kafka_target *t, const struct kafk
   return found;
 }
 
-bool kafka_look_at_owner(struct kafka_target *t, struct kafka_admin *everything, struct error *e) {
+bool kafka_look_at_owner(struct kafka_target *t, struct error *e) {
   const struct target_setup *setup = &t->base.setup;
-  struct kafka_positions p;
-  kafka_positions_make(&p, setup->pipeline, setup->sink);
-  bool good = kafka_positions_read(&p, everything, t->partition, e);
+  struct kafka_positions *p = &t->positions;
   char *id = kafka_id_of_lane(setup);
-  struct kafka_writer_seen *own = good ? kafka_positions_writer(&p, setup->edge, id) : NULL;
-  const char *owner = good ? foreign_owner(t, &p) : NULL;
-  if (good && t->held && own && is_foreign(t, own->owner)) {
-    error_set(e, ERROR_FENCED, "fenced", "this sink was taken over by another instance (%s)", own->owner);
-    good = false;
-  } else if (good && owner && !setup->take_over && !is_silent(t, owner, kafka_positions_seen(&p, owner))) {
-    error_set(e, ERROR_OUTAGE, "owned",
-              "topic %s belongs to a running instance (%s); waiting until it has been silent for %d s (--take-over does not wait)",
-              t->settings.topic, owner, TARGET_OWNER_SILENT_SECONDS);
-    good = false;
-  }
+  struct kafka_writer_seen *ours = kafka_positions_writer(p, setup->edge, id);
+  const char *owner = foreign_owner(t, p);
   free(id);
-  kafka_positions_free(&p);
-  return good;
+  if (t->held && ours && is_foreign(t, ours->owner)) {
+    error_set(e, ERROR_FENCED, "fenced", "this sink was taken over by another instance (%s)", ours->owner);
+    return false;
+  }
+  if (!owner || setup->take_over || is_silent(t, owner, kafka_positions_seen(p, owner))) return true;
+  error_set(e, ERROR_OUTAGE, "owned",
+            "topic %s belongs to a running instance (%s); waiting until it has been silent for %d s (--take-over does not wait)",
+            t->settings.topic, owner, TARGET_OWNER_SILENT_SECONDS);
+  return false;
 }
 
 bool kafka_sign(struct kafka_target *t, const char *owner, struct error *e) {
@@ -194,7 +190,7 @@ static void compare(const struct kafka_target *t, struct kafka_positions *now, c
                     size_t *lost, bool *set) {
   const struct target_setup *setup = &t->base.setup;
   struct kafka_writer_seen *own = kafka_positions_writer(now, setup->edge, w->id);
-  bool all = own && strcmp(own->owner, setup->owner) != 0;
+  bool all = own && !kafka_is_shared(t) && strcmp(own->owner, setup->owner) != 0;
   for (size_t i = 0; i < streams->count; i++) {
     struct target_stream *s = &streams->at[i];
     if (!is_of(w, s)) continue;
@@ -211,6 +207,7 @@ bool kafka_see_why(struct kafka_target *t, const struct kafka_writer *w, struct 
   struct kafka_positions now;
   size_t lost = 0;
   bool set = false, good = true;
+  error_clear(e);
   struct kafka_admin *admin = kafka_admin_of(t, KAFKA_EVERYTHING, e);
   if (!admin) return false;
   kafka_positions_make(&now, t->base.setup.pipeline, t->base.setup.sink);

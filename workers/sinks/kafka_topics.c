@@ -83,10 +83,7 @@ bool kafka_spec_positions(struct kafka_admin *a, struct kafka_topic_spec *spec, 
 }
 
 static bool make(struct kafka_admin *a, const struct kafka_topic_spec *spec, struct error *e) {
-  if (!kafka_topic_make(a, spec, false, e)) {
-    // Rights that are missing, a policy, more replicas than brokers: somebody must decide.
-    return false;
-  }
+  if (!kafka_topic_make(a, spec, false, e)) return false;
   log_say(LOG_LEVEL_INFO, "topic made: %s", spec->name);
   return true;
 }
@@ -125,37 +122,51 @@ static bool tell_differences(struct kafka_admin *a, const struct kafka_topic_spe
   return good;
 }
 
-static bool open_one(struct kafka_admin *a, const struct kafka_topic_spec *spec, struct traits *traits, struct error *e) {
+// Records that weir has stored in a topic that is not there: filling it again is for somebody to decide.
+static bool is_gone(const struct kafka_topic_spec *spec, const char *sink, uint64_t stored, struct error *e) {
+  if (stored == 0) return false;
+  error_set(
+      e, ERROR_OPERATOR, "topic-gone",
+      "topic %s does not exist, but %" PRIu64
+      " records were stored in it. Nothing was changed. Choices: bring it back; or `weir positions set FILE %s --to earliest` (make it "
+      "anew, with all that the source still has)",
+      spec->name, stored, sink);
+  return true;
+}
+
+static bool open_one(struct kafka_admin *a, const struct kafka_topic_spec *spec, const char *sink, uint64_t stored, struct traits *traits,
+                     struct error *e) {
   struct kafka_topic topic;
   if (!kafka_topic_look(a, spec->name, &topic, e)) return false;
+  if (!topic.exists && is_gone(spec, sink, stored, e)) return false;
   if (!topic.exists && !make(a, spec, e)) return false;
   if (topic.exists && !tell_differences(a, spec, &topic, e)) return false;
   return read_traits(a, spec->name, traits, e);
 }
 
-static bool open_positions(struct kafka_admin *a, struct kafka_topics *topics, struct traits *traits, struct error *e) {
+bool kafka_topics_positions(struct kafka_admin *a, struct kafka_topics *topics, struct error *e) {
   struct kafka_topic topic;
   struct kafka_topic_spec spec;
+  struct traits traits;
   if (!kafka_topic_look(a, KAFKA_POSITIONS_TOPIC, &topic, e)) return false;
   if (!topic.exists) {
     if (!kafka_spec_positions(a, &spec, e) || !make(a, &spec, e) || !kafka_topic_look(a, KAFKA_POSITIONS_TOPIC, &topic, e)) return false;
   }
-  if (!read_traits(a, KAFKA_POSITIONS_TOPIC, traits, e)) return false;
+  if (!read_traits(a, KAFKA_POSITIONS_TOPIC, &traits, e)) return false;
   topics->positions_partitions = topic.partitions;
-  if (!traits->deletes) return true;
+  if (!traits.deletes) return true;
   error_set(e, ERROR_OPERATOR, "positions",
             "topic " KAFKA_POSITIONS_TOPIC
             " deletes old records (cleanup.policy), and positions with them: set its cleanup.policy to compact");
   return false;
 }
 
-bool kafka_topics_open(struct kafka_admin *a, const struct topic_settings *s, struct kafka_topics *topics, struct error *e) {
-  struct traits positions, rows = {0}, letters = {.message_most = KAFKA_BATCH_MOST};
-  *topics = (struct kafka_topics){0};
+bool kafka_topics_open(struct kafka_admin *a, const struct topic_settings *s, const char *sink, uint64_t stored,
+                       struct kafka_topics *topics, struct error *e) {
+  struct traits rows = {0}, letters = {.message_most = UINT32_MAX};
   struct kafka_topic_spec spec, dead = {.name = s->dead_topic, .partitions = -1, .replicas = -1};
-  if (!open_positions(a, topics, &positions, e)) return false;
   kafka_spec_make(s, &spec);
-  bool good = open_one(a, &spec, &rows, e) && (!s->dead_topic || open_one(a, &dead, &letters, e));
+  bool good = open_one(a, &spec, sink, stored, &rows, e) && (!s->dead_topic || open_one(a, &dead, sink, 0, &letters, e));
   kafka_spec_free(&spec);
   if (!good) return false;
   topics->compacted = rows.compacts;

@@ -20,8 +20,11 @@ struct kafka_topics {
   bool compacted;                              // the topic takes no message without a key
 };
 
-// Looks at all, makes what is absent. ERROR_OPERATOR: weir_positions is there, but would lose positions.
-bool kafka_topics_open(struct kafka_admin *a, const struct topic_settings *s, struct kafka_topics *topics, struct error *e);
+// weir_positions, made when absent. ERROR_OPERATOR: it is there, but would lose positions.
+bool kafka_topics_positions(struct kafka_admin *a, struct kafka_topics *topics, struct error *e);
+// The others, made when absent. ERROR_OPERATOR: the topic is absent, though by its positions `sink` has stored records in it.
+bool kafka_topics_open(struct kafka_admin *a, const struct topic_settings *s, const char *sink, uint64_t stored,
+                       struct kafka_topics *topics, struct error *e);
 
 // What the settings want of a topic that has to be made. Valid as long as the settings; free with kafka_spec_free.
 void kafka_spec_make(const struct topic_settings *s, struct kafka_topic_spec *spec);

@@ -115,13 +115,20 @@ static bool open_letters(struct kafka_target *t, struct error *e) {
   return true;
 }
 
-// Topics, and for a static chain a look for a living owner: by a handle that sees what is not committed yet, too.
+static uint64_t stored_rows(const struct kafka_positions *p) {
+  uint64_t rows = 0;
+  for (size_t i = 0; i < p->count; i++) rows += p->at[i].totals.rows;
+  return rows;
+}
+
+// Topics, and for a static chain a living owner: by a handle that sees what is not committed yet, too.
 static bool look(struct kafka_target *t, struct error *e) {
   const struct target_setup *setup = &t->base.setup;
   struct kafka_admin *everything = kafka_admin_of(t, KAFKA_EVERYTHING, e);
-  bool good = everything && kafka_topics_open(everything, &t->settings, &t->topics, e);
+  bool good = everything && kafka_topics_positions(everything, &t->topics, e);
   if (good) t->partition = kafka_positions_partition(setup->pipeline, setup->sink, t->topics.positions_partitions);
-  good = good && (kafka_is_shared(t) || kafka_look_at_owner(t, everything, e));
+  good = good && kafka_positions_read(&t->positions, everything, t->partition, e) && (kafka_is_shared(t) || kafka_look_at_owner(t, e)) &&
+         kafka_topics_open(everything, &t->settings, setup->sink, stored_rows(&t->positions), &t->topics, e);
   kafka_admin_close(everything);
   return good;
 }

@@ -40,8 +40,9 @@ struct kafka_admin *kafka_admin_of(struct kafka_target *t, enum kafka_view view,
 // Transactional ids; owned by the caller.
 char *kafka_id_of_lane(const struct target_setup *setup);
 char *kafka_id_of_stream(const struct target_setup *setup, const char *source, const char *partition);
-// Before anything is fenced: ERROR_OUTAGE "owned" while another instance is alive, ERROR_FENCED when it has taken over from us.
-bool kafka_look_at_owner(struct kafka_target *t, struct kafka_admin *everything, struct error *e);
+// Before anything is fenced, from positions that were read with all that is not committed yet: ERROR_OUTAGE "owned" while another instance
+// is alive, ERROR_FENCED when it has taken over from us.
+bool kafka_look_at_owner(struct kafka_target *t, struct error *e);
 // The lane's own id is ours from now on, and says so.
 bool kafka_sign(struct kafka_target *t, const char *owner, struct error *e);
 // Reads the positions, and ends all transactional ids recorded there that another shape of this sink has used (another number of lanes,

@@ -1,0 +1,352 @@
+"""Topics as a target: a real broker, read by an independent client with read_committed.
+
+What is promised: each record is there exactly once for such a reader, whatever dies and whoever takes over.
+"""
+import json
+import os
+import random
+import signal
+import time
+
+import pytest
+
+from support.waiting import eventually
+
+PIPE = """
+pipeline: w-%s
+kafka: {brokers: "%s"}
+sources:
+  lines: {type: file, path: %s, follow: %s}
+topics:
+  output:
+    from: lines
+    topic: %s
+%s
+"""
+
+
+@pytest.fixture
+def write(pipeline, kafka, tmp_path):
+    """write(topic, settings) writes a pipeline from the file `in.ndjson` into a topic."""
+    def run(topic, settings="", follow=False, broker=None, name="pipeline.yaml", more=""):
+        lines = "".join("    %s\n" % line for line in settings.strip().splitlines())
+        text = PIPE % (topic, (broker or kafka).servers, tmp_path / "in.ndjson", str(follow).lower(), topic, lines)
+        return pipeline(text + more, name)
+    return run
+
+
+def feed(tmp_path, records, mode="w"):
+    with open(tmp_path / "in.ndjson", mode) as file:
+        for record in records:
+            file.write((record if isinstance(record, str) else json.dumps(record)) + "\n")
+
+
+def numbered(*numbers, **more):
+    return [dict({"id": n, "text": "number %d" % n}, **more) for n in numbers]
+
+
+def once(weir, file, code=0):
+    result = weir("run", file, "--once")
+    assert result.code == code, result
+    return result
+
+
+def ids(kafka, topic):
+    return sorted(json.loads(record.value)["id"] for record in kafka.read(topic))
+
+
+def letters(weir, file):
+    return weir("dlq", "list", file, "--json").json
+
+
+def test_keys_go_where_java_puts_them(weir, write, kafka, tmp_path):
+    topic, other = kafka.create_topic(partitions=5), kafka.create_topic(partitions=5)
+    keys = ["key-%d" % n for n in range(300)] + ["", "ä", "x" * 1000]
+    feed(tmp_path, [{"id": n, "k": key} for n, key in enumerate(keys)])
+    once(weir, write(topic, "key: k"))
+    kafka.produce(other, [(key, b"v") for key in keys], producer=kafka.producer(partitioner="murmur2_random"))
+    ours = {record.key: record.partition for record in kafka.read(topic)}
+    # An empty key is no key to librdkafka's own partitioner; to Java it is one.
+    theirs = {record.key: record.partition for record in kafka.read(other) if record.key}
+    assert {key: ours[key] for key in theirs} == theirs
+    assert b"" in ours and len(ours) == len(set(keys))
+
+
+def test_partitions_take_turns_without_a_key(weir, write, kafka, tmp_path):
+    topic = kafka.create_topic(partitions=4)
+    feed(tmp_path, numbered(*range(400)))
+    once(weir, write(topic))
+    found = kafka.read(topic)
+    assert [sum(record.partition == p for record in found) for p in range(4)] == [100] * 4
+    assert all(record.key is None for record in found)
+    assert ids(kafka, topic) == list(range(400))
+
+
+def test_order_within_a_key(weir, write, kafka, tmp_path):
+    topic = kafka.create_topic(partitions=3)
+    feed(tmp_path, [{"id": n, "k": "k%d" % (n % 7)} for n in range(5000)])
+    once(weir, write(topic, "key: k\nrows: 100"))
+    last = {}
+    for record in kafka.read(topic):
+        number = json.loads(record.value)["id"]
+        assert number > last.get(record.key, -1)
+        last[record.key] = number
+    assert len(last) == 7
+
+
+def test_values_keys_and_headers(weir, write, kafka, tmp_path):
+    feed(tmp_path, [{"id": 7, "name": "Zoë", "tags": ["a", {"b": None}], "big": 18446744073709551615, "x": 0.1, "none": None}])
+    topic = kafka.create_topic()
+    once(weir, write(topic, "key: [id, name]\nkey_format: json\nvalue: [name, tags, big, absent, none]\n"
+                            "headers: {who: name, n: id, void: none}"))
+    (record,) = kafka.read(topic)
+    assert json.loads(record.key) == {"id": 7, "name": "Zoë"}
+    assert json.loads(record.value) == {"name": "Zoë", "tags": ["a", {"b": None}], "big": 18446744073709551615, "none": None}
+    assert dict(record.headers) == {"who": "Zoë".encode(), "n": b"7"}
+
+    plain = kafka.create_topic()
+    once(weir, write(plain, "key: [id, name]\nformat: string\nvalue: name"))
+    (record,) = kafka.read(plain)
+    assert json.loads(record.key) == [7, "Zoë"] and record.value == "Zoë".encode()
+
+    packed = kafka.create_topic()
+    once(weir, write(packed, "key: id\nkey_format: msgpack\nformat: msgpack\nvalue: [id, name]"))
+    (record,) = kafka.read(packed)
+    assert record.key == b"\x81\xa2id\x07" and record.value == b"\x82\xa2id\x07\xa4name\xa4Zo\xc3\xab"
+
+
+def test_an_absent_topic_is_made_and_one_that_differs_is_left(weir, write, kafka, tmp_path):
+    topic = "made-%d" % os.getpid()
+    settings = "create: {partitions: 3, replication: 1, config: {max.message.bytes: 5000}}"
+    feed(tmp_path, numbered(*range(10)))
+    file = write(topic, settings)
+    seen = weir("check", file, "--connect")
+    assert seen.code == 0 and "a run would make topic %s: 3 partitions, 1 replicas, max.message.bytes=5000" % topic in seen.out, seen
+    assert topic not in kafka.topics()
+    once(weir, file)
+    assert kafka.partitions(topic) == [0, 1, 2] and ids(kafka, topic) == list(range(10))
+    file.write_text(file.read_text().replace("partitions: 3", "partitions: 4"))
+    feed(tmp_path, numbered(10), "a")
+    told = once(weir, file)
+    assert "it has 3 partitions, not 4" in told.err, told
+    assert "it has 3 partitions, not 4" in weir("check", file, "--connect").err
+    assert kafka.partitions(topic) == [0, 1, 2] and ids(kafka, topic) == list(range(11))
+
+
+def test_a_topic_that_is_gone_asks(weir, write, kafka, tmp_path):
+    topic = kafka.create_topic()
+    feed(tmp_path, numbered(*range(10)))
+    file = write(topic)
+    once(weir, file)
+    kafka.delete_topic(topic)
+    result = once(weir, file, 1)
+    assert "10 records were stored in it" in result.err, result
+    assert topic not in kafka.topics()
+    assert weir("positions", "set", file, "output", "--to", "earliest", "--yes").code == 0
+    once(weir, file)
+    assert ids(kafka, topic) == list(range(10))
+
+
+def test_the_next_run_goes_on(weir, write, kafka, tmp_path):
+    topic = kafka.create_topic(partitions=2)
+    file = write(topic, "key: id")
+    for start in (0, 100, 200):
+        feed(tmp_path, numbered(*range(start, start + 100)), "a")
+        once(weir, file)
+    assert ids(kafka, topic) == list(range(300))
+    shown = weir("positions", "show", file, "--json").json
+    assert [position["rows"] for position in shown] == [300], shown
+
+
+def test_at_least_once_has_no_transactions(weir, write, kafka, tmp_path):
+    topic = kafka.create_topic(partitions=2)
+    feed(tmp_path, numbered(*range(1000)))
+    file = write(topic, "key: id\ndelivery: at_least_once\ncompression: zstd")
+    once(weir, file)
+    assert ids(kafka, topic) == list(range(1000))
+    assert sum(kafka.ends(topic).values()) == 1000  # no markers of transactions
+    feed(tmp_path, numbered(1000), "a")
+    once(weir, file)
+    assert ids(kafka, topic) == list(range(1001))
+
+
+def test_what_cannot_be_a_message_is_a_dead_letter(weir, write, kafka, tmp_path):
+    topic = kafka.create_topic(config={"max.message.bytes": "20000"})
+    feed(tmp_path, [{"id": 1, "k": "a"}, {"id": 2}, {"id": 3, "k": None}, {"id": 4, "k": "b", "blob": "x" * 30000}, {"id": 5, "k": "c"}])
+    file = write(topic, "key: k", more="dead_letters: {stop_above: 1}\n")
+    once(weir, file)
+    assert ids(kafka, topic) == [1, 5]
+    assert sorted(letter["code"] for letter in letters(weir, file)) == ["null-key", "null-key", "too-large"]
+
+
+def test_dead_letters_go_to_a_topic_in_the_same_transaction(weir, write, kafka, tmp_path):
+    topic, dead = kafka.create_topic(), kafka.create_topic()
+    broken = '{"id": 2, "k": '
+    feed(tmp_path, [{"id": 1, "k": "a"}, broken, {"id": 3}, {"id": 4, "k": "b"}])
+    file = write(topic, "key: k", more="dead_letters: {stop_above: 1, topic: %s}\n" % dead)
+    once(weir, file)
+    assert ids(kafka, topic) == [1, 4]
+    found = {dict(record.headers)["weir.code"].decode(): record for record in kafka.read(dead)}
+    assert set(found) == {"json", "null-key"}
+    assert found["json"].value == broken.encode() and dict(found["json"].headers)["weir.node"] == b"lines"
+    headers = dict(found["null-key"].headers)
+    assert json.loads(found["null-key"].value) == {"id": 3} and headers["weir.node"] == b"output" and headers["weir.column"] == b"k"
+    assert b"in.ndjson" in headers["weir.origin"] and headers["weir.reason"]
+    assert letters(weir, file) == []
+    once(weir, file)
+    assert kafka.count(dead) == 2
+
+
+def test_a_compacted_topic_needs_keys(weir, write, kafka, tmp_path):
+    topic = kafka.create_topic(config={"cleanup.policy": "compact"})
+    feed(tmp_path, [{"id": 1}])
+    file = write(topic, "", more="dead_letters: {stop_above: 1}\n")
+    assert "compacted and takes no message without a key" in weir("check", file, "--connect").err
+    once(weir, file)
+    assert [letter["code"] for letter in letters(weir, file)] == ["no-key"]
+
+
+# ---- deaths
+
+
+@pytest.mark.parametrize("settings", ["key: id\nrows: 200", "key: id\nrows: 5000\ncompression: none"])
+def test_killed_again_and_again(start, write, kafka, tmp_path, settings):
+    """Each time in the middle of what was just fed to it."""
+    topic, each, times = kafka.create_topic(partitions=3), 8000, 12
+    chance, counter = random.Random(settings), kafka.counter(topic)
+    feed(tmp_path, [])
+    running = start(write(topic, settings, follow=True))
+    for n in range(times):
+        worker = running.worker("sinker")
+        feed(tmp_path, numbered(*range(n * each, (n + 1) * each)), "a")
+        time.sleep(chance.random() * 0.3)
+        try:
+            os.kill(worker.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass  # it was the one killed before, seen before it was reaped
+    eventually("all is there", lambda: counter.count() >= times * each)
+    running.stop()
+    assert ids(kafka, topic) == list(range(times * each))
+
+
+def test_the_whole_instance_is_killed(start, weir, write, kafka, tmp_path):
+    topic, total = kafka.create_topic(partitions=3), 100000
+    feed(tmp_path, numbered(*range(total)))
+    file = write(topic, "key: id\nrows: 300")
+    for _ in range(4):
+        running = start(file, "--once")
+        time.sleep(0.7)
+        running.kill_tree()
+    once(weir, file)
+    assert ids(kafka, topic) == list(range(total))
+
+
+def test_the_broker_is_killed(start, write, kafka, tmp_path):
+    topic, total = kafka.create_topic(partitions=3), 100000
+    feed(tmp_path, numbered(*range(total // 2)))
+    running = start(write(topic, "key: id\nrows: 300", follow=True))
+    eventually("something is there", lambda: kafka.count(topic) > 0)
+    kafka.kill()
+    feed(tmp_path, numbered(*range(total // 2, total)), "a")
+    kafka.start()
+    counter = kafka.counter(topic)
+    eventually("all is there", lambda: counter.count() >= total)
+    running.stop()
+    assert ids(kafka, topic) == list(range(total))
+
+
+def test_a_transaction_that_takes_too_long(start, write, kafka, tmp_path):
+    """The worker sleeps longer than the brokers wait: they end its transaction, and it begins again."""
+    topic, total = kafka.create_topic(partitions=2), 40000
+    feed(tmp_path, numbered(*range(total)))
+    running = start(write(topic, "key: id\nrows: 500\ntransaction_timeout: 1s", follow=True))
+    counter = kafka.counter(topic)
+    eventually("something is there", lambda: counter.count() > 0)
+    pid = running.worker("sinker").pid
+    os.kill(pid, signal.SIGSTOP)
+    time.sleep(14)  # the brokers look for such transactions every ten seconds
+    os.kill(pid, signal.SIGCONT)
+    eventually("all is there", lambda: counter.count() >= total)
+    running.stop()
+    assert ids(kafka, topic) == list(range(total))
+
+
+def test_a_foreign_transaction_is_pending_where_positions_are_read(weir, write, kafka, tmp_path):
+    """Positions behind an open transaction of somebody else are waited for, never overlooked."""
+    topic = kafka.create_topic()
+    file = write(topic, "key: id")
+    feed(tmp_path, numbered(*range(100)))
+    once(weir, file)
+    pending = kafka.producer(transactional_id="foreign-" + topic, transaction_timeout_ms=15000)
+    pending.init_transactions(60)
+    pending.begin_transaction()
+    for number in kafka.partitions("weir_positions"):
+        pending.produce("weir_positions", key=b"foreign", value=b"{}", partition=number)
+    pending.flush(60)
+    feed(tmp_path, numbered(*range(100, 200)), "a")
+    once(weir, file)
+    # What was stored behind the pending transaction is waited for by the next start.
+    feed(tmp_path, numbered(*range(200, 300)), "a")
+    once(weir, file)
+    del pending
+    assert ids(kafka, topic) == list(range(300))
+
+
+# ---- two instances
+
+
+def positions_owner(weir, file, *more):
+    return [position.get("owner", "") for position in weir("positions", "show", file, "--json", *more).json]
+
+
+def test_a_second_instance_waits_and_takes_over(start, weir, write, kafka, tmp_path):
+    topic = kafka.create_topic(partitions=2)
+    file = write(topic, "key: id", follow=True)
+    feed(tmp_path, numbered(*range(1000)))
+    first = start(file, "--state", tmp_path / "one")
+    counter = kafka.counter(topic)
+    eventually("the first writes", lambda: counter.count() >= 1000)
+    second = start(file, "--state", tmp_path / "two")
+    eventually("the second says whom it waits for", lambda: "belongs to a running instance" in second.err)
+    feed(tmp_path, numbered(*range(1000, 2000)), "a")
+    eventually("the first goes on", lambda: counter.count() >= 2000)
+    assert first.alive and second.alive
+    first.kill_tree()
+    feed(tmp_path, numbered(*range(2000, 3000)), "a")
+    eventually("the second has taken over", lambda: counter.count() >= 3000)
+    second.stop()
+    assert ids(kafka, topic) == list(range(3000))
+
+
+def test_a_frozen_instance_is_fenced(start, write, kafka, tmp_path):
+    topic, total = kafka.create_topic(partitions=2), 150000
+    file = write(topic, "key: id\nrows: 300", follow=True)
+    feed(tmp_path, numbered(*range(total // 2)))
+    first = start(file, "--state", tmp_path / "one")
+    counter = kafka.counter(topic)
+    eventually("the first writes", lambda: counter.count() > 1000)
+    first.freeze()
+    second = start(file, "--state", tmp_path / "two", "--take-over")
+    feed(tmp_path, numbered(*range(total // 2, total)), "a")
+    eventually("the second writes", lambda: "connected to Kafka" in second.err)
+    first.freeze(signal.SIGCONT)
+    gone = first.wait()
+    assert gone.code == 1 and "belong to another instance now" in gone.err, gone
+    eventually("all is there", lambda: counter.count() >= total)
+    second.stop()
+    assert ids(kafka, topic) == list(range(total))
+
+
+def test_a_position_that_is_set_while_it_runs(start, weir, write, kafka, tmp_path):
+    topic = kafka.create_topic(partitions=2)
+    file = write(topic, "key: id", follow=True)
+    feed(tmp_path, numbered(*range(1000)))
+    running = start(file)
+    counter = kafka.counter(topic)
+    eventually("all is there", lambda: counter.count() >= 1000)
+    changed = weir("positions", "set", file, "output", "--to", "earliest", "--yes")
+    assert changed.code == 0, changed
+    feed(tmp_path, numbered(1000), "a")
+    eventually("all is there again", lambda: counter.count() >= 2001)
+    running.stop()
+    assert ids(kafka, topic) == sorted(list(range(1000)) * 2 + [1000])
