@@ -34,6 +34,8 @@ static const char start_sql[] =
 static const char move_sql[] = "UPDATE weir_positions SET position = ?4, witness = ?5, rows = ?6, superseded = ?7, dead = ?8, seen = ?9 "
                                "WHERE id = ?1 AND epoch = ?2 AND position = ?3";
 
+static const char hold_sql[] = "SELECT 1 FROM weir_positions WHERE id = ?1 AND epoch = ?2 AND position = ?3";
+
 static const char release_sql[] = "UPDATE weir_positions SET owner = ?3 WHERE id = ?1 AND epoch = ?2";
 
 static const char owner_sql[] = "SELECT owner FROM weir_positions WHERE id = ?1";
@@ -225,6 +227,33 @@ bool sqlite_positions_move(struct sqlite *db, const struct target_setup *setup, 
     bool held;
     if (!s->moves) continue;
     if (!move_one(db, s, now, &held, e)) return false;
+    if (held) continue;
+    refused++;
+    if (!see_why(db, setup, s, e)) return false;
+    lost += s->lost;
+  }
+  return refused == 0 || target_fenced(lost, e);
+}
+
+static bool is_held(struct sqlite *db, const struct target_stream *s, bool *held, struct error *e) {
+  struct sqlite_query *q = sqlite_prepare(db, hold_sql, e);
+  if (!q) return false;
+  sqlite_bind_int(q, 1, s->row);
+  sqlite_bind_int(q, 2, (int64_t)s->epoch);
+  sqlite_bind_int(q, 3, (int64_t)s->position);
+  enum sqlite_outcome outcome = sqlite_step(q, e);
+  *held = outcome == SQLITE_GOT_ROW;
+  if (*held) sqlite_reset(q);
+  return outcome != SQLITE_FAILED;
+}
+
+bool sqlite_positions_hold(struct sqlite *db, const struct target_setup *setup, struct target_streams *streams, struct error *e) {
+  size_t refused = 0, lost = 0;
+  for (size_t i = 0; i < streams->count; i++) {
+    struct target_stream *s = &streams->at[i];
+    bool held;
+    if (!s->found || s->lost || s->finished) continue;
+    if (!is_held(db, s, &held, e)) return false;
     if (held) continue;
     refused++;
     if (!see_why(db, setup, s, e)) return false;

@@ -21,6 +21,8 @@ bool sqlite_positions_release(struct sqlite *db, const struct target_setup *setu
 // Inside a transaction, first: proves the fence of every stream that moves and moves it. ERROR_FENCED: `lost` says which; ERROR_REWIND: a
 // position was changed under us. The caller rolls back.
 bool sqlite_positions_move(struct sqlite *db, const struct target_setup *setup, struct target_streams *streams, struct error *e);
+// The same proof for every stream that is held, without moving or writing anything; errors alike.
+bool sqlite_positions_hold(struct sqlite *db, const struct target_setup *setup, struct target_streams *streams, struct error *e);
 // Inside the same transaction, last: writes `next` again after target_count found other numbers than at the start.
 bool sqlite_positions_totals(struct sqlite *db, const struct target_streams *streams, struct error *e);
 // Rows that this sink has stored, over all its streams: with an absent or empty table they are gone.

@@ -86,7 +86,8 @@ struct target_kind {
   // One transaction: proves the fence of every stream that moves, writes LIVE rows, letters, positions. On success positions and totals of
   // `streams` are what is durable now. ERROR_FENCED: `lost` is set on those that are. ERROR_REWIND: a position was changed under us.
   bool (*commit)(struct target *t, struct batch *b, struct target_streams *streams, struct error *e);
-  // Shows that the owner is alive, and that it still is the owner (errors as for commit). NULL: the target needs no sign.
+  // Every TARGET_BEAT_SECONDS while nothing is committed: shows that the owner is alive where that costs no more than a statement
+  // (PostgreSQL), and learns whether it still is the owner (errors as for commit). NULL: the target has no other writer.
   bool (*beat)(struct target *t, struct target_streams *streams, struct error *e);
   // Leaves these streams in good order (the end of the run, a stream that was given up): whoever comes next need not wait until this owner
   // has been silent for long. One statement, fenced by the epochs, which stay as they are; waits for nobody's lock. A failure is harmless:

@@ -34,6 +34,7 @@ struct sqlite_target {
   char *insert_sql;      // for the columns in use
   size_t insert_columns; // how many those are
   int64_t schema;        // SQLite's count of changes to tables, when ours was looked at
+  int64_t data_version;  // SQLite's mark of other connections' writes, when the fence was looked at; 0: never
   struct row row;
   struct keys keys;
   struct sqlite_dead dead;
@@ -59,6 +60,7 @@ static void target_close(struct target *base) {
   struct sqlite_target *t = own(base);
   sqlite_close(t->db);
   t->db = NULL;
+  t->data_version = 0; // it counts for one connection
 }
 
 static void target_free(struct target *base) {
@@ -383,6 +385,22 @@ static bool target_commit(struct target *base, struct batch *b, struct target_st
   return false;
 }
 
+// An idle owner that was taken over learns it here. It only looks, and only when somebody else has written the file; a look that fails says
+// nothing: the next commit will.
+static bool target_beat(struct target *base, struct target_streams *streams, struct error *e) {
+  struct sqlite_target *t = own(base);
+  struct error why = {0};
+  int64_t version;
+  if (!t->db || !sqlite_one_int(t->db, "PRAGMA data_version", 0, &version, &why) || version == t->data_version) return true;
+  if (!sqlite_positions_hold(t->db, &base->setup, streams, &why)) {
+    if (why.class != ERROR_FENCED && why.class != ERROR_REWIND) return true;
+    *e = why;
+    return false;
+  }
+  t->data_version = version;
+  return true;
+}
+
 static bool target_release(struct target *base, struct target_stream *const *streams, size_t count, struct error *e) {
   struct sqlite_target *t = own(base);
   return !t->db || sqlite_positions_release(t->db, &base->setup, streams, count, e);
@@ -397,6 +415,7 @@ const struct target_kind target_sqlite = {
     .start = target_start,
     .prepare = target_prepare,
     .commit = target_commit,
+    .beat = target_beat,
     .release = target_release,
     .free = target_free,
 };
