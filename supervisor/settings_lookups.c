@@ -26,6 +26,11 @@ static const struct setting lookup_rows[] = {
      .most = 64 * GIB,
      .otherwise = "64MiB",
      .help = "Largest table; a larger one is a failed load, and the old one stays in use."},
+    {.name = "required",
+     .type = SETTING_BOOL,
+     .otherwise = "true",
+     .help = "Without any table yet: true: records wait until one could be loaded; false: they wait for the first try, and when that fails "
+             "they find an empty table until one can be loaded."},
 };
 
 static const struct setting lookup_http_rows[] = {

@@ -436,6 +436,7 @@ static const struct setting table_rows[] = {
      .help = "tombstones: a record that deletes (a null value in a topic) takes away the row with its key; none: it is a dead letter. "
              "Needs `mode: upsert`."},
     {.name = "columns", .type = SETTING_COLUMNS, .help = "Types of columns that weir creates, where the transform does not say."},
+    {.name = "without", .type = SETTING_TEXTS, .help = "Fields, or a list of them, that are not for this table."},
     {.name = "create", .type = SETTING_BOOL, .otherwise = "true", .help = "Create the table where it is absent."},
     {.name = "evolve",
      .type = SETTING_CHOICE,

@@ -104,7 +104,7 @@ def test_what_changes_flows_and_only_that(poll, simulate, target):
         done = poll(simulator.url, target, "--json")
         assert done.code == 0, done
         assert read_table(target) == expected.table(), "day %d" % day
-        flowed = node(account(done), "cleaned")["in"]
+        flowed = node(account(done), "flattened")["in"]
         assert (flowed >= 120) if day == 0 else (0 < flowed < 100), done
         simulator.control(advance=86400)
 
@@ -128,7 +128,7 @@ def test_each_kind_of_change_of_one_event_flows(poll, simulate, site, sqlite_tar
     site.pages["/events"] = changed(events, **changes)
     done = poll(site.url("/events"), sqlite_target, "--json")
     assert done.code == 0, done
-    assert node(account(done), "cleaned")["in"] == 1
+    assert node(account(done), "flattened")["in"] == 1
     expected = Expectation().answer(changed(events).decode()).answer(site.pages["/events"].decode())
     assert read_table(sqlite_target) == expected.table()
 

@@ -362,6 +362,33 @@ def test_once_loads_first_and_fails_without_a_table(weir, site, api, feed):
     assert feed.rows(None) == [(1, "Anna"), (2, "Antonia"), (3, "Antonia")]
 
 
+@pytest.mark.parametrize("once", [True, False])
+def test_records_go_on_without_a_table_that_is_not_required(start, weir, site, api, feed, once):
+    """The first load fails: an empty table, until one can be loaded; and a later run does not take the empty one for one that was loaded."""
+    file = api(every="24h" if once else "100ms", more="required: false\n")
+    if once:
+        feed.path.write_text("")
+        file.write_text(file.read_text().replace("follow: true, ", ""))
+    feed.send("a")
+    if once:
+        done = weir("run", file, "--once")
+        assert done.code == 0, done
+        site.pages["/titles"] = answer(a="Anna")
+        feed.send("a")
+        assert weir("run", file, "--once").code == 0
+        assert feed.rows(None) == [(1, None), (2, "Anna")]
+        return
+    running = start(file)
+    assert feed.rows(running) == [(1, None)]
+    site.pages["/titles"] = answer(a="Anna")
+    feed.until(running, "a", "Anna")
+    del site.pages["/titles"]
+    assert running.stop().code == 0
+    running = start(file)
+    assert feed.title(running, "a") == "Anna"  # one that was loaded stays, as ever
+    assert running.stop().code == 0
+
+
 def test_check_says_what_comes_from_a_lookup(weir, site, api):
     site.pages["/titles"] = answer(a="Anna", b="Bert")
     file = api()

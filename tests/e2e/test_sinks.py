@@ -69,6 +69,32 @@ def test_evolve_adds_what_is_new(weir, write, target, tmp_path):
     assert target.query("SELECT id, size, word FROM t ORDER BY id") == [(1, None, None), (2, 1.5, "w"), (3, None, None)]
 
 
+def test_fields_that_are_not_for_the_table(weir, write, target, tmp_path):
+    """Neither made as columns, nor added by `evolve`, nor told; a column of that name is left to the database."""
+    transform = "transforms:\n  named: {sql: \"SELECT id, a, b FROM lines\", columns: {id: bigint not null, a: text, b: text}}\n"
+    feed(tmp_path, {"id": 1, "a": "x", "b": "y"})
+    file = write(table(target, ", without: b, evolve: add", source="named") + table(target, ", without: [a, none]", "u", "named", "second"), transform)
+    checked = good(weir("check", file))
+    assert '"a" text)' in checked.out.replace("TEXT", "text") and '"b" text)' in checked.out.replace("TEXT", "text")
+    done = good(weir("run", file, "--once", "--state", "state"))
+    assert "field has no column" not in done.err
+    assert target.query("SELECT * FROM t") == [(1, "x")] and target.query("SELECT * FROM u") == [(1, "y")]
+    target.query("ALTER TABLE t ADD COLUMN b text DEFAULT 'theirs'")
+    feed(tmp_path, {"id": 2, "a": "x", "b": "y"})
+    good(weir("run", file, "--once", "--state", "state"))
+    assert target.query("SELECT id, a, b FROM t ORDER BY id") == [(1, "x", "theirs"), (2, "x", "theirs")]
+
+
+def test_a_column_that_only_the_database_fills(weir, write, target, tmp_path):
+    """The stage's columns are known, so a batch need not be looked at for others; what a record has goes into the table all the same."""
+    target.query("CREATE TABLE t (id bigint PRIMARY KEY, a text, made text DEFAULT 'there')")
+    transform = "transforms:\n  named: {sql: \"SELECT id, a, odd FROM lines\"}\n"
+    feed(tmp_path, *({"id": n, "a": None if n < 30 else str(n)} for n in range(60)))
+    done = good(weir("run", write(table(target, ", rows: 10", source="named"), transform), "--once", "--state", "state"))
+    assert target.query("SELECT count(*), count(a), min(made), max(made) FROM t") == [(60, 30, "there", "there")]
+    assert sum("field has no column" in line for line in done.err.splitlines()) == 1
+
+
 def test_upsert_keeps_the_last(weir, write, target, tmp_path):
     file = write(table(target, ", mode: upsert, key: id, columns: {id: bigint, v: bigint}"))
     feed(tmp_path, *({"id": n % 100, "v": n} for n in range(5000)))

@@ -7,6 +7,7 @@
 // Dying at any point is harmless: half a file has no name (crash points: lookup.before_rename, lookup.renamed, lookup.published).
 //
 // DIAGNOSTICS  A failed load never ends the worker, but with --once and no older table: then the run cannot give what the file asks for.
+//              With `required: false` an empty table is published instead, with --once and without.
 #include "workers/lookups/lookup_worker.h"
 
 #include <malloc.h>
@@ -28,6 +29,7 @@ struct keeper {
   struct lookup_shape shape;
   lookup_loader *load;
   uint64_t every_ms, max_bytes, fingerprint;
+  bool required;                // false: an empty table will do when the first load fails
   uint64_t generation, highest; // in use (0: none yet); of any file
   struct lookup_note note;      // of the one in use
   int64_t confirmed;
@@ -72,6 +74,7 @@ static bool keeper_open(struct keeper *k, struct error *e) {
   }
   if (!lookup_shape_load(&k->shape, w->node, w->settings, e)) return false;
   k->every_ms = (uint64_t)job_int(w->settings, "every", 3600000);
+  k->required = job_bool(w->settings, "required", true);
   k->max_bytes = (uint64_t)job_int(w->settings, "max_bytes", 64 << 20);
   k->fingerprint = fingerprint_of(k);
   return lookup_store_find(w->state, w->node, k->fingerprint, &k->generation, &k->highest, &k->note, e);
@@ -116,11 +119,12 @@ static void resume(struct keeper *k) {
 
 // ---- loading
 
-static bool build_finish(struct keeper *k, struct lookup_build *b, struct lookup_note *note, const char *building, struct error *e) {
+static bool build_finish(struct keeper *k, struct lookup_build *b, struct lookup_note *note, uint64_t fingerprint, const char *building,
+                         struct error *e) {
   struct worker *w = k->w;
   note->rows = b->rows;
   note->loaded = clock_micros();
-  note->fingerprint = k->fingerprint;
+  note->fingerprint = fingerprint;
   worker_busy_until(w, BUILD_SECONDS, NULL);
   if (!lookup_note_write(b->db, note, e) || !lookup_build_end(b, &note->bytes, e)) return false;
   lookup_build_free(b);
@@ -167,7 +171,7 @@ static enum lookup_outcome load_once(struct keeper *k, struct error *e) {
   k->retry_after_ms = load.retry_after_ms;
   note.etag = load.etag;
   note.modified = load.modified;
-  if (outcome == LOOKUP_LOAD_DONE && !build_finish(k, &build, &note, building, e)) outcome = LOOKUP_LOAD_FAILED;
+  if (outcome == LOOKUP_LOAD_DONE && !build_finish(k, &build, &note, k->fingerprint, building, e)) outcome = LOOKUP_LOAD_FAILED;
   lookup_build_free(&build);
   if (outcome == LOOKUP_LOAD_DONE)
     table_take(k, &note);
@@ -190,6 +194,22 @@ static void note_failure(struct keeper *k, const struct error *e) {
   worker_show_error(k->w, e, k->generation ? "lookup could not be loaded, the old table stays in use" : "lookup could not be loaded");
 }
 
+// There is nothing, and nothing could be had: an empty table, so that records flow. True: it is published. Its fingerprint fits no
+// settings, so that the next run does not take it for a table that was loaded.
+static bool make_empty(struct keeper *k, struct error *e) {
+  struct lookup_build build = {0};
+  struct lookup_note note = {0};
+  char *building = lookup_store_building(k->w->state, k->w->node);
+  unlink(building);
+  bool made =
+      lookup_build_open(&build, &k->shape, building, k->max_bytes, e) && build_finish(k, &build, &note, ~k->fingerprint, building, e);
+  lookup_build_free(&build);
+  if (made) table_take(k, &note);
+  lookup_note_free(&note);
+  free(building);
+  return made;
+}
+
 // Errors that no later try can mend.
 static bool is_final(const struct error *e) {
   return e->class == ERROR_CONFIG || e->class == ERROR_FAULT || e->class == ERROR_ENVIRONMENT;
@@ -203,6 +223,7 @@ static bool refresh(struct keeper *k, struct backoff *backoff, uint64_t *wait_ms
     if (is_final(e)) return false;
     note_failure(k, e);
     error_clear(e);
+    if (k->generation == 0 && !k->required && !make_empty(k, e)) return false;
     *wait_ms = backoff_next(backoff);
     if (*wait_ms > k->every_ms) *wait_ms = k->every_ms;
     if (*wait_ms < k->retry_after_ms) *wait_ms = k->retry_after_ms;
@@ -246,8 +267,12 @@ static bool load_for_once(struct keeper *k, struct error *e) {
     }
     if (is_final(e)) return false;
     note_failure(k, e);
-    if (k->generation || tries == ONCE_TRIES) break;
+    if (k->generation || !k->required || tries == ONCE_TRIES) break;
     if (!worker_pause(k->w, backoff_next(&backoff), "waiting before the next try")) return true;
+  }
+  if (k->generation == 0 && !k->required) {
+    error_clear(e);
+    return make_empty(k, e);
   }
   if (k->generation == 0) {
     e->class = ERROR_OPERATOR;

@@ -35,12 +35,28 @@ bool column_type_find(const char *name, enum column_type *type) {
   return false;
 }
 
+static void read_without(struct table *t, struct job_value names) {
+  struct job_walk walk = job_walk_start(names);
+  struct job_value value;
+  t->without = memory_resize(t->without, (walk.left + 1) * sizeof *t->without);
+  while (job_walk_next(&walk, NULL, &value)) {
+    char *name = job_value_text(value);
+    if (name) t->without[t->without_count++] = name;
+  }
+}
+
 void table_expect(struct table *t, struct job_value settings) {
   struct job_walk walk = job_walk_start(job_get(settings, "input_columns"));
   struct job_value value;
-  t->expected = 0;
+  read_without(t, job_get(settings, "without"));
   if (!job_bool(settings, "input_columns_sure", false)) return;
   while (job_walk_next(&walk, NULL, &value)) t->expected++;
+}
+
+bool table_leaves_out(const struct table *t, const char *name, size_t length) {
+  for (size_t i = 0; i < t->without_count; i++)
+    if (strlen(t->without[i]) == length && memcmp(t->without[i], name, length) == 0) return true;
+  return false;
 }
 
 void table_clear(struct table *t) {
@@ -59,6 +75,8 @@ void table_free(struct table *t) {
   table_clear(t);
   for (size_t i = 0; i < t->told_count; i++) free(t->told[i]);
   free(t->told);
+  for (size_t i = 0; i < t->without_count; i++) free(t->without[i]);
+  free(t->without);
   free(t->columns);
   free(t->slots);
   free(t->order);
@@ -118,6 +136,7 @@ int32_t table_find(const struct table *t, const char *name, size_t length) {
 // Adds or redefines a column. `type` "" means that nobody knows it.
 static bool put_known(struct table *t, const char *name, const char *type_name, bool not_null, struct error *e) {
   enum column_type type = COLUMN_TEXT;
+  if (table_leaves_out(t, name, strlen(name))) return true;
   if (name[0] == '\0' || strlen(name) > LIMIT_NAME || (type_name[0] != '\0' && !column_type_find(type_name, &type))) {
     error_set(e, ERROR_CONFIG, "columns", "column \"%.*s\" cannot have the type \"%s\"", LIMIT_NAME, name, type_name);
     return false;
@@ -179,6 +198,9 @@ void table_guess(struct column *column, const uint8_t *at, const uint8_t *end) {
 }
 
 bool table_mark_key(struct table *t, struct job_value key, struct error *e) {
+  // A column of the table that `without:` names is left to the database, too.
+  for (size_t i = 0; i < t->count && t->without_count > 0; i++)
+    if (table_leaves_out(t, t->columns[i].name, t->columns[i].length)) t->columns[i].generated = true;
   struct job_walk walk = job_walk_start(key);
   struct job_value element;
   unsigned place = 0;
@@ -264,7 +286,8 @@ bool table_map(struct table *t, const uint8_t *body, const uint8_t *end, struct 
     if (i >= LIMIT_FIELDS) continue;
     const char *name = (const char *)key.bytes;
     int32_t column = field_column(t, i, name, key.length);
-    if (column == TABLE_NO_COLUMN && unknown) unknown(context, name, key.length, at, body);
+    if (column == TABLE_NO_COLUMN && unknown && !(t->without_count > 0 && table_leaves_out(t, name, key.length)))
+      unknown(context, name, key.length, at, body);
     if (column == TABLE_NO_COLUMN || t->columns[column].generated) continue;
     t->columns[column].used = true;
     fields[column] = (struct row_field){at, body};

@@ -61,13 +61,17 @@ struct table {
   bool looked;     // a record with that many fields was looked at, since the columns were last cleared
   int32_t *order;  // column of the n-th field of the last record: the next record likely has the same order
   size_t order_room;
+  char **without; // fields that are not for this table (`without:`): neither stored nor told
+  size_t without_count;
   uint64_t ignored; // fields of records that no column took, so far
   char **told;      // the names of such fields, each told once
   size_t told_count;
 };
 
-// Whether all records will have the same fields (settings map, "input_columns" and "input_columns_sure", which the plan fills in).
+// What the sink's settings say of the records: whether all have the same fields ("input_columns" and "input_columns_sure", which the plan
+// fills in), and which are not for the table (`without`). Once, before the first column.
 void table_expect(struct table *t, struct job_value settings);
+bool table_leaves_out(const struct table *t, const char *name, size_t length);
 void table_clear(struct table *t); // forgets the columns; what was told stays told
 void table_free(struct table *t);
 struct column *table_add(struct table *t, const char *name, enum column_type type);

@@ -11,8 +11,10 @@
 
 bool check_known_columns(struct check *c, struct table *t) {
   struct error e = {0};
+  table_expect(t, c->settings);
   for (size_t i = 0; c->columns_known && i < c->column_count; i++) {
     enum column_type type = COLUMN_TEXT;
+    if (table_leaves_out(t, c->columns[i].name, strlen(c->columns[i].name))) continue;
     bool known = column_type_find(c->columns[i].type, &type);
     struct column *column = table_add(t, c->columns[i].name, type);
     column->guessed = !known;

@@ -10,7 +10,7 @@
 #include "workers/common/lookup_words.h"
 #include "workers/sql/stage.h"
 
-enum { WAIT_MS = 50 };
+enum { WAIT_MS = 5 };
 
 static bool lookup_read(struct stage *s, struct stage_lookup *l, struct job_value job) {
   l->name = job_text(job, "name", "");
