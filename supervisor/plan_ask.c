@@ -126,8 +126,11 @@ static void take_answer(struct draft *d, size_t index, struct check *c) {
   c->form = NULL;
 }
 
+// What a sink seems to lack may stand in its input, which is broken: that is no warning.
 static void report_findings(struct draft *d, size_t index, const struct check *c) {
-  for (size_t i = 0; i < c->finding_count; i++) report_finding(d, index, &c->findings[i]);
+  bool unsure = d->plan->nodes[index].section == PLAN_SINK && d->report->failed && !c->columns_known;
+  for (size_t i = 0; i < c->finding_count; i++)
+    if (!unsure || c->findings[i].level != CHECK_WARNING) report_finding(d, index, &c->findings[i]);
 }
 
 static void ask_with(struct draft *d, size_t index, const struct draft_node *input, bool connect) {

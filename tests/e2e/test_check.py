@@ -97,8 +97,6 @@ BROKEN = {
     "no sinks": (SOURCE, [(1, 1, "the pipeline needs `sinks`", "sources", None)]),
     "lookups": (SOURCE + "lookups: {l: {}}\n" + SINK, [(3, 11, "lookup `l` needs `type`: http, file, sqlite or postgres", "l", None)]),
     "topic without brokers": (SOURCE + "topics:\n  t: {key: id}\n" + SINK, [(4, 3, "neither `from` nor brokers", "t", None)]),
-    "topic with brokers": ("kafka: {brokers: 'h:9092'}\n" + SOURCE + "topics:\n  t: {from: lines}\n" + SINK,
-                           [(5, 3, "no worker for", "t", None)]),
     "column type": (SOURCE + "transforms:\n  a:\n    sql: SELECT id FROM lines\n    columns: {id: txt}\n" + SINK,
                     [(6, 19, "has no type `txt`", "txt", "text")]),
     "unknown input": (SOURCE + "transforms:\n  a:\n    sql: |\n      SELECT id,\n             x\n      FROM linse\n" + SINK,
@@ -250,6 +248,17 @@ def test_good_file(weir, tmp_path):
     assert [row[1] for row in base.execute("PRAGMA table_info(events)")] == [
         "id", "title", "closed", "category", "observed_at", "geometry_type", "lon", "lat"]
     assert sorted(os.listdir(tmp_path)) == ["pipe.yaml"], "check must not make anything"
+
+
+@pytest.mark.parametrize("transform, key, warned", [
+    ("SELECT id, name FROM lines", "id", True), ("SELECT id, name FROM lines", "id, columns: {id: bigint}", False), (None, "id", True),
+    (None, "[id, name], columns: {id: bigint, name: text}", False), ("SELECT id FROM lines", "id, create: false", False)])
+def test_an_undeclared_key_is_warned_of(weir, tmp_path, transform, key, warned):
+    above = "transforms:\n  a: {sql: %s}\n" % json.dumps(transform) if transform else ""
+    result = check(weir, tmp_path, SOURCE + above + "sinks:\n  out: {from: %s, type: table, url: 'sqlite:x.db', table: t, mode: upsert, key: %s}\n"
+                   % ("a" if transform else "lines", key))
+    found = [one for one in said(result.err) if "declare it in `columns:`" in one.text]
+    assert result.code == 0 and len(found) == warned and all(one.level == "warning" for one in found), result
 
 
 def test_json(weir, tmp_path):

@@ -83,6 +83,16 @@ void check_columns(struct check *c, const struct table_settings *s, const struct
 
 // ---- the whole
 
+// A column of the key whose type nobody says would be guessed from the first rows.
+static void check_key_type(struct check *c, const struct table *input, const char *name) {
+  int32_t found = table_find(input, name, strlen(name));
+  if (found == TABLE_NO_COLUMN ? c->columns_known : !input->columns[found].guessed) return;
+  check_find(c, CHECK_WARNING, "key", -1, NULL,
+             "nobody declares the type of the key's column \"%s\": where weir makes the table it would become double for numbers, and "
+             "integers that a double cannot hold dead letters; declare it in `columns:`",
+             name);
+}
+
 static void check_key(struct check *c, const struct table_settings *s, const struct table *input) {
   struct job_walk walk = job_walk_start(s->key);
   struct job_value element;
@@ -91,6 +101,7 @@ static void check_key(struct check *c, const struct table_settings *s, const str
     char *name = job_value_text(element);
     if (name && c->columns_known && table_find(input, name, strlen(name)) == TABLE_NO_COLUMN)
       check_find(c, CHECK_ERROR, "key", -1, NULL, "the input of this sink has no column \"%s\"", name);
+    if (name && s->create) check_key_type(c, input, name);
     free(name);
     count++;
   }
