@@ -12,6 +12,7 @@
 
 #include "proto/json.h"
 #include "proto/msgpack.h"
+#include "workers/common/state_id.h"
 #include "workers/sinks/brake.h"
 #include "workers/sinks/cell.h"
 #include "workers/sinks/keys.h"
@@ -392,7 +393,7 @@ static void test_the_state_folder_has_one_id(void **state) {
   char folder[] = "/tmp/weir-test-XXXXXX", command[64];
   struct error e = {0};
   assert_non_null(mkdtemp(folder));
-  char *id = owner_state_id(folder, &e), *again = owner_state_id(folder, &e), *owner = owner_text(id);
+  char *id = state_id(folder, &e), *again = state_id(folder, &e), *owner = owner_text(id);
   assert_int_equal(strlen(id), 16);
   assert_string_equal(id, again);
   assert_true(owner_is_state(owner, id));
@@ -404,7 +405,7 @@ static void test_the_state_folder_has_one_id(void **state) {
   FILE *f = fopen(file, "w");
   fputs("not an id at all", f);
   fclose(f);
-  assert_null(owner_state_id(folder, &e));
+  assert_null(state_id(folder, &e));
   assert_int_equal(e.class, ERROR_ENVIRONMENT);
   snprintf(command, sizeof command, "rm -rf %s", folder);
   assert_int_equal(system(command), 0);

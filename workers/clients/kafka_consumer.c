@@ -14,7 +14,7 @@
 #include "proto/log.h"
 #include "workers/clients/kafka_parts.h"
 
-enum { BATCH = 512, QUARTER = 1 << 20, MESSAGE_OVERHEAD = 64 };
+enum { BATCH = 512, DEALS = 4, QUARTER = 1 << 20, MESSAGE_OVERHEAD = 64 };
 
 struct kafka_consumer {
   rd_kafka_t *handle;
@@ -28,6 +28,10 @@ struct kafka_consumer {
   // What was taken: those from `at` on are still to be walked, `held` is the one in the caller's hand.
   rd_kafka_message_t *batch[BATCH], *held;
   size_t batch_count, at;
+  // What the group has dealt out or taken away: the first one is in the caller's hand once it was told.
+  struct kafka_dealt deals[DEALS];
+  size_t deal_count;
+  bool deal_told, too_many_deals;
   bool commit_failed;                       // told once until it works again
   rd_kafka_topic_partition_list_t *reading; // what is read now
   size_t taken, quarter;                    // bytes since the fetchers were woken; when to wake them again
@@ -63,15 +67,43 @@ static size_t quarter_of_queue(const rd_kafka_conf_t *conf) {
   return kib == 0 ? QUARTER : (size_t)kib << 8;
 }
 
+// Called by the library while a batch is taken. It waits for our answer, kafka_consumer_read, which need not come from in here.
+static void group_dealt(rd_kafka_t *rk, rd_kafka_resp_err_t code, rd_kafka_topic_partition_list_t *list, void *context) {
+  struct kafka_consumer *c = context;
+  if (c->deal_count == DEALS) {
+    c->too_many_deals = true;
+    return;
+  }
+  struct kafka_dealt *d = &c->deals[c->deal_count++];
+  d->deal = code == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS ? KAFKA_GIVEN : rd_kafka_assignment_lost(rk) ? KAFKA_LOST : KAFKA_TAKEN;
+  d->count = (size_t)list->cnt;
+  d->all = memory_get((d->count + 1) * sizeof *d->all);
+  for (int i = 0; i < list->cnt; i++)
+    d->all[i] = (struct kafka_partition){.topic = kafka_consumer_topic(c, list->elems[i].topic), .number = list->elems[i].partition};
+}
+
+static bool member_set(rd_kafka_conf_t *conf, const char *member, struct error *e) {
+  static const struct kafka_option fixed[] = {
+      // Eager deals only: the library's cooperative ones lose and repeat assignments.
+      {"partition.assignment.strategy", "range"},
+      {"session.timeout.ms", "10000"},
+      {"heartbeat.interval.ms", "3000"},
+  };
+  bool good = kafka_set(conf, "group.instance.id", member, e);
+  for (size_t i = 0; good && i < sizeof fixed / sizeof *fixed; i++) good = kafka_set(conf, fixed[i].name, fixed[i].value, e);
+  rd_kafka_conf_set_rebalance_cb(conf, group_dealt);
+  return good;
+}
+
 static rd_kafka_conf_t *configuration(struct kafka_consumer *c, struct job_value kafka, const char *client, const char *group,
-                                      struct error *e) {
+                                      const char *member, struct error *e) {
   static const struct kafka_option fixed[] = {
       {"enable.auto.commit", "false"},       {"enable.auto.offset.store", "false"}, {"auto.offset.reset", "error"},
       {"isolation.level", "read_committed"}, {"enable.partition.eof", "true"},      {"allow.auto.create.topics", "false"},
   };
   rd_kafka_conf_t *conf = kafka_configuration(kafka, client, defaults, sizeof defaults / sizeof *defaults, e);
   if (!conf) return NULL;
-  bool good = kafka_set(conf, "group.id", group, e);
+  bool good = kafka_set(conf, "group.id", group, e) && (!member || member_set(conf, member, e));
   for (size_t i = 0; good && i < sizeof fixed / sizeof *fixed; i++) good = kafka_set(conf, fixed[i].name, fixed[i].value, e);
   if (!good) {
     rd_kafka_conf_destroy(conf);
@@ -83,11 +115,12 @@ static rd_kafka_conf_t *configuration(struct kafka_consumer *c, struct job_value
   return conf;
 }
 
-struct kafka_consumer *kafka_consumer_open(struct job_value kafka, const char *client, const char *group, struct error *e) {
+struct kafka_consumer *kafka_consumer_open(struct job_value kafka, const char *client, const char *group, const char *member,
+                                           struct error *e) {
   static const uint64_t one = 1;
   struct kafka_consumer *c = memory_get(sizeof *c);
   c->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-  rd_kafka_conf_t *conf = configuration(c, kafka, client, group, e);
+  rd_kafka_conf_t *conf = configuration(c, kafka, client, group, member, e);
   if (conf) c->handle = kafka_new(RD_KAFKA_CONSUMER, conf, e);
   if (c->wake_fd < 0) error_set(e, ERROR_ENVIRONMENT, "eventfd", "cannot make an eventfd: %s", strerror(errno));
   if (!c->handle || c->wake_fd < 0) {
@@ -106,9 +139,16 @@ static void batch_free(struct kafka_consumer *c) {
   c->batch_count = c->at = 0;
 }
 
+static void deals_drop(struct kafka_consumer *c, size_t count) {
+  for (size_t i = 0; i < count; i++) free(c->deals[i].all);
+  c->deal_count -= count;
+  memmove(c->deals, c->deals + count, c->deal_count * sizeof *c->deals);
+}
+
 void kafka_consumer_close(struct kafka_consumer *c) {
   if (!c) return;
   batch_free(c);
+  deals_drop(c, c->deal_count);
   if (c->queue) rd_kafka_queue_io_event_enable(c->queue, -1, NULL, 0);
   if (c->queue) rd_kafka_queue_destroy(c->queue);
   if (c->reading) rd_kafka_topic_partition_list_destroy(c->reading);
@@ -253,13 +293,33 @@ bool kafka_consumer_offsets(struct kafka_consumer *c, struct kafka_partition *al
 
 bool kafka_consumer_read(struct kafka_consumer *c, const struct kafka_partition *all, size_t count, struct error *e) {
   batch_free(c);
+  if (c->deal_told) deals_drop(c, 1);
+  c->deal_told = false;
   rd_kafka_topic_partition_list_t *list = list_of(c, all, count);
-  rd_kafka_resp_err_t code = rd_kafka_assign(c->handle, list);
+  rd_kafka_resp_err_t code = rd_kafka_assign(c->handle, count > 0 ? list : NULL);
   if (c->reading) rd_kafka_topic_partition_list_destroy(c->reading);
   c->reading = list;
   if (code == RD_KAFKA_RESP_ERR_NO_ERROR) return true;
   kafka_error(e, code, "taking up partitions", NULL);
   return false;
+}
+
+bool kafka_consumer_join(struct kafka_consumer *c, const char *name, struct error *e) {
+  rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
+  rd_kafka_topic_partition_list_add(list, name, RD_KAFKA_PARTITION_UA);
+  rd_kafka_resp_err_t code = rd_kafka_subscribe(c->handle, list);
+  rd_kafka_topic_partition_list_destroy(list);
+  if (code == RD_KAFKA_RESP_ERR_NO_ERROR) return true;
+  kafka_error(e, code, "joining the group", NULL);
+  return false;
+}
+
+bool kafka_consumer_is_member(struct kafka_consumer *c) {
+  return !rd_kafka_assignment_lost(c->handle);
+}
+
+const struct kafka_dealt *kafka_consumer_dealt(const struct kafka_consumer *c) {
+  return &c->deals[0];
 }
 
 static uint32_t topic_of(struct kafka_consumer *c, const rd_kafka_message_t *m) {
@@ -271,9 +331,12 @@ static uint32_t topic_of(struct kafka_consumer *c, const rd_kafka_message_t *m) 
 
 static enum kafka_come event_of(struct kafka_consumer *c, const rd_kafka_message_t *m, struct error *e) {
   if (m->err == RD_KAFKA_RESP_ERR__PARTITION_EOF) return KAFKA_AT_END;
+  char fatal[ERROR_TEXT] = "";
+  rd_kafka_resp_err_t code = m->err;
+  if (code == RD_KAFKA_RESP_ERR__FATAL) code = rd_kafka_fatal_error(c->handle, fatal, sizeof fatal);
   char *what = m->rkt ? memory_print("reading topic %s, partition %d", c->topics[topic_of(c, m)], m->partition)
                       : memory_text("reading from the brokers");
-  kafka_error(e, m->err, what, rd_kafka_message_errstr(m));
+  kafka_error(e, code, what, fatal[0] ? fatal : rd_kafka_message_errstr(m));
   free(what);
   return KAFKA_ERROR;
 }
@@ -287,16 +350,29 @@ static void wake_fetchers(struct kafka_consumer *c) {
   rd_kafka_offsets_for_times(c->handle, c->reading, 0);
 }
 
+// What was dealt while a batch was taken is told when that batch is walked: its records came before. Nothing is taken meanwhile.
+static bool batch_take(struct kafka_consumer *c) {
+  c->at = c->batch_count = 0;
+  if (c->deal_count > 0) return false;
+  if (c->taken > c->quarter && c->reading) wake_fetchers(c);
+  ssize_t came = rd_kafka_consume_batch_queue(c->queue, 0, c->batch, BATCH);
+  c->batch_count = came > 0 ? (size_t)came : 0;
+  return c->batch_count > 0;
+}
+
+static enum kafka_come deal_next(struct kafka_consumer *c, struct error *e) {
+  if (c->too_many_deals) {
+    error_set(e, ERROR_OUTAGE, "group", "the group deals faster than it can be followed");
+    return KAFKA_ERROR;
+  }
+  c->deal_told = c->deal_count > 0;
+  return c->deal_told ? KAFKA_DEALT : KAFKA_NOTHING;
+}
+
 enum kafka_come kafka_consumer_next(struct kafka_consumer *c, struct kafka_record *record, struct error *e) {
   if (c->held) rd_kafka_message_destroy(c->held);
   c->held = NULL;
-  if (c->at == c->batch_count) {
-    if (c->taken > c->quarter) wake_fetchers(c);
-    ssize_t came = rd_kafka_consume_batch_queue(c->queue, 0, c->batch, BATCH);
-    c->at = 0;
-    c->batch_count = came > 0 ? (size_t)came : 0;
-    if (c->batch_count == 0) return KAFKA_NOTHING;
-  }
+  if (c->at == c->batch_count && !batch_take(c)) return deal_next(c, e);
   rd_kafka_message_t *m = c->held = c->batch[c->at++];
   *record = (struct kafka_record){.topic = topic_of(c, m), .partition = m->partition, .offset = m->offset, .whole = m};
   if (m->err != RD_KAFKA_RESP_ERR_NO_ERROR) return event_of(c, m, e);
@@ -311,7 +387,7 @@ enum kafka_come kafka_consumer_next(struct kafka_consumer *c, struct kafka_recor
 }
 
 bool kafka_consumer_has_more(const struct kafka_consumer *c) {
-  return c->at < c->batch_count;
+  return c->at < c->batch_count || c->deal_count > 0;
 }
 
 void kafka_consumer_serve(struct kafka_consumer *c) {

@@ -23,7 +23,10 @@ struct kafka_partition {
   int64_t offset; // asked or answered, as the function says
 };
 
-struct kafka_consumer *kafka_consumer_open(struct job_value kafka, const char *client, const char *group, struct error *e);
+// `member` NULL: partitions are assigned by hand. Otherwise the name under which this consumer is a member of the group: a successor with
+// the same name takes over the partitions without a new deal, as long as it comes within ten seconds.
+struct kafka_consumer *kafka_consumer_open(struct job_value kafka, const char *client, const char *group, const char *member,
+                                           struct error *e);
 // Bounded: what the library does not give back within some seconds is left to the end of the process.
 void kafka_consumer_close(struct kafka_consumer *c); // NULL is allowed
 int kafka_consumer_wake_fd(const struct kafka_consumer *c);
@@ -50,8 +53,25 @@ bool kafka_consumer_offsets(struct kafka_consumer *c, struct kafka_partition *al
 // From now on exactly these partitions are read, each from its offset on. What was taken and not walked yet is given back.
 bool kafka_consumer_read(struct kafka_consumer *c, const struct kafka_partition *all, size_t count, struct error *e);
 
+// A member joins the group; what is dealt out to it comes as KAFKA_DEALT. `name` as for kafka_consumer_find.
+bool kafka_consumer_join(struct kafka_consumer *c, const char *name, struct error *e);
+// False: the group has taken the partitions away already, it has not heard from us for too long.
+bool kafka_consumer_is_member(struct kafka_consumer *c);
+
+enum kafka_deal {
+  KAFKA_GIVEN, // these partitions are ours
+  KAFKA_TAKEN, // these are to be given back, and nobody gets them before kafka_consumer_read is told so
+  KAFKA_LOST,  // these may be another member's already
+};
+struct kafka_dealt {
+  enum kafka_deal deal;
+  struct kafka_partition *all;
+  size_t count;
+};
+
 enum kafka_come {
   KAFKA_NOTHING,
+  KAFKA_DEALT, // kafka_consumer_dealt says what; answer it with kafka_consumer_read before the next call
   KAFKA_RECORD,
   KAFKA_AT_END, // of the partition: everything before `offset` has been given
   KAFKA_ERROR,  // e is set; partition and offset where it has some
@@ -66,6 +86,7 @@ struct kafka_record {
   const void *whole; // for kafka_record_headers
 };
 // The next thing that has come; valid until the next call.
+const struct kafka_dealt *kafka_consumer_dealt(const struct kafka_consumer *c);
 enum kafka_come kafka_consumer_next(struct kafka_consumer *c, struct kafka_record *record, struct error *e);
 // True while there is more that needs no look into the queue: not the moment to sleep.
 bool kafka_consumer_has_more(const struct kafka_consumer *c);

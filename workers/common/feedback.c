@@ -14,7 +14,7 @@ void feedback_get(const struct words *w, uint64_t stream, struct feedback_answer
   if (!stream_fits(w, stream)) return;
   uint64_t state = words_load(w, word(stream, FEEDBACK_STATE));
   // The sink's page is a peer's: a value that is no state counts as no answer.
-  if (state > FEEDBACK_READY) return;
+  if (state > FEEDBACK_LOST) return;
   a->state = (enum feedback_state)state;
   a->position = words_load(w, word(stream, FEEDBACK_POSITION));
   a->witness = words_load(w, word(stream, FEEDBACK_WITNESS));
@@ -27,6 +27,20 @@ void feedback_answer(struct words *w, uint64_t stream, const struct feedback_ans
   words_store(w, word(stream, FEEDBACK_WITNESS), a->witness);
   words_store(w, word(stream, FEEDBACK_STARTED_AT), a->start);
   words_store(w, word(stream, FEEDBACK_STATE), a->state);
+}
+
+void feedback_lost(struct words *w, uint64_t stream) {
+  if (stream_fits(w, stream)) words_store(w, word(stream, FEEDBACK_STATE), FEEDBACK_LOST);
+}
+
+bool feedback_is_lost(const struct words *sinks, unsigned count, uint64_t stream) {
+  bool lost = false;
+  for (unsigned i = 0; i < count; i++) {
+    struct feedback_answer a;
+    feedback_get(&sinks[i], stream, &a);
+    lost = lost || a.state == FEEDBACK_LOST;
+  }
+  return lost;
 }
 
 void feedback_position(struct words *w, uint64_t stream, uint64_t position) {

@@ -9,7 +9,8 @@
 
 #include "shm/words.h"
 
-enum feedback_state { FEEDBACK_UNKNOWN = 0, FEEDBACK_NONE, FEEDBACK_KNOWN, FEEDBACK_READY };
+// LOST: of a shared source only: another instance has taken the stream over.
+enum feedback_state { FEEDBACK_UNKNOWN = 0, FEEDBACK_NONE, FEEDBACK_KNOWN, FEEDBACK_READY, FEEDBACK_LOST };
 enum feedback_word { FEEDBACK_STATE, FEEDBACK_POSITION, FEEDBACK_WITNESS, FEEDBACK_STARTED_AT, FEEDBACK_WORDS };
 // FEEDBACK_STARTED_AT: the stored start (valid in KNOWN and READY).
 
@@ -20,6 +21,9 @@ struct feedback_answer {
 
 void feedback_get(const struct words *w, uint64_t stream, struct feedback_answer *a);    // source
 void feedback_answer(struct words *w, uint64_t stream, const struct feedback_answer *a); // sink: state last
+void feedback_lost(struct words *w, uint64_t stream);                                    // sink
 void feedback_position(struct words *w, uint64_t stream, uint64_t position);             // sink, after each commit
 // Source: the least committed position over all sinks, 0 when some sink has not answered yet.
 uint64_t feedback_minimum(const struct words *sinks, unsigned count, uint64_t stream);
+// Source: true when some sink has lost the stream.
+bool feedback_is_lost(const struct words *sinks, unsigned count, uint64_t stream);

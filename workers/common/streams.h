@@ -18,6 +18,15 @@
 //   source: all sinks READY: checks the witness of each, begins at the minimum of their positions. A position above what the source
 //           has, or below the first it still has: ERROR_OPERATOR, choices spelled out.
 //
+// Where several instances share a source (a consumer group deals its partitions out), a stream ends like this:
+//
+//   source: the partition was taken away: what is in the ring is waited for, within bounds; STREAM_START_STATE = given up, publishes
+//           RECORD_STREAM
+//      sink: forgets the stream: drops what still comes of it, shows no sign of life for it, is no loser of it
+//   sink: another instance has taken the fence --> LOST; the source, where the group says that the partition is its own, gives it up and
+//           announces it anew
+//   A partition that comes back is a new stream that `replaces` the one given up.
+//
 // A position p means: every input with position <= p is durable at that sink. Positions of inputs start at 1; a start of 0 is "from the
 // beginning". For files the position of an input is the byte offset BEHIND it (so the position is where reading goes on); for a journal its
 // row number. The witness of a position is a 64-bit value by which the source recognises that the bytes before it are still the same (0:
@@ -35,8 +44,9 @@ struct stream {
   int64_t replaces;
 };
 
+enum stream_start_state { STREAM_UNRESOLVED = 0, STREAM_RESOLVED = 1, STREAM_GIVEN_UP = 2 };
 enum stream_word { STREAM_START, STREAM_START_STATE, STREAM_ISSUED, STREAM_OLDEST_TIME, STREAM_WORDS };
-// STREAM_START_STATE: 0 not resolved, 1 resolved. STREAM_ISSUED: highest position given out so far (for lag).
+// STREAM_START_STATE: 0 not resolved, 1 resolved, 2 given up. STREAM_ISSUED: highest position given out so far (for lag).
 
 // Source: appends; returns the handle, or -1 with e (table full: ERROR_ENVIRONMENT).
 int64_t stream_append(struct shared_register *r, const struct stream *s, struct error *e);

@@ -7,8 +7,6 @@
 
 #include "proto/error.h"
 
-// The id in STATE/id, made when absent (atomically: several workers may start at once). Owned by the caller; NULL with e set.
-char *owner_state_id(const char *state, struct error *e);
 // "host=H pid=P state=ID since=TIME" of this process; owned by the caller.
 char *owner_text(const char *state_id);
 // The same text for an owner that has left in good order: with " until=TIME" behind it. Owned by the caller.

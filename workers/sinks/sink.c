@@ -12,6 +12,7 @@
 #include "proto/log.h"
 #include "proto/record.h"
 #include "shm/crash_point.h"
+#include "workers/common/state_id.h"
 #include "workers/sinks/owner.h"
 
 enum { COMMIT_SECONDS = 120, MARKS_SECONDS = 1, BACKOFF_MOST_MS = 10000 };
@@ -122,17 +123,8 @@ static void drop_rows(struct sink *s) {
 static bool all_lost(const struct sink *s) {
   size_t live = 0;
   for (size_t i = 0; i < s->streams.count; i++) live += !s->streams.at[i].lost && !s->streams.at[i].finished;
-  return live == 0;
-}
-
-static void tell_lost(const struct sink *s) {
-  for (size_t i = 0; i < s->streams.count; i++) {
-    struct target_stream *stream = &s->streams.at[i];
-    if (!stream->lost || stream->lost_told) continue;
-    stream->lost_told = true;
-    log_say(LOG_LEVEL_WARN, "source %s, partition \"%s\" belongs to another instance now: its records are dropped here", s->infos[i].source,
-            s->infos[i].partition);
-  }
+  // In a shared chain streams come and go: having none is no reason to end.
+  return live == 0 && !s->shared;
 }
 
 // Waits out what may pass and takes the streams over again. At the start a missing table or privilege ends the run; in the middle of it
@@ -143,6 +135,7 @@ static bool endure(struct sink *s, struct error *e) {
     s->target->kind->close(s->target);
   }
   if (!sink_wait_out(s, e) || !sink_connect(s, e)) return false;
+  sink_tell_lost(s);
   // While we were away another instance may have taken everything over.
   if (s->streams.count == 0 || !all_lost(s)) return true;
   error_set(e, ERROR_FENCED, "fenced", "all of this sink's streams belong to another instance now");
@@ -152,7 +145,7 @@ static bool endure(struct sink *s, struct error *e) {
 // What the failure of a commit means. True: try again; what is durable, or lost, has been dropped from the batch.
 static bool get_over(struct sink *s, struct error *e) {
   if (e->class == ERROR_FENCED) {
-    tell_lost(s);
+    sink_tell_lost(s);
     drop_rows(s);
     if (all_lost(s)) return false;
     error_clear(e);
@@ -182,6 +175,10 @@ static void note_and_release(struct sink *s, uint64_t upto) {
   memset(own, 0, SINK_NOTE_OWN_WORDS * sizeof *own);
   own[SINK_NOTE_STREAMS] = s->covered;
   for (size_t i = 0; i < s->covered; i++) {
+    if (sink_is_left_out(s, i)) {
+      own[SINK_NOTE_LEFT_OUT]++;
+      continue;
+    }
     own[SINK_NOTE_ROWS] += s->counted[i].rows;
     own[SINK_NOTE_SUPERSEDED] += s->counted[i].superseded;
     own[SINK_NOTE_DEAD] += s->counted[i].dead;
@@ -360,7 +357,8 @@ static bool begin(struct sink *s, const struct target_kind *kind, struct error *
   s->ended = w->input.note[WORKER_NOTE_OWN + SINK_NOTE_ENDED] != 0;
   if (s->ended) return true;
   s->batch.end = w->input.head;
-  s->state_id = owner_state_id(w->state, e);
+  s->shared = job_bool(job_root(&w->job), "shared", false);
+  s->state_id = state_id(w->state, e);
   if (!s->state_id) return false;
   s->owner = owner_text(s->state_id);
   struct target_setup setup = {.pipeline = w->pipeline,
@@ -375,12 +373,14 @@ static bool begin(struct sink *s, const struct target_kind *kind, struct error *
                                .lanes = w->lanes,
                                .dead_store_bytes = (uint64_t)job_int(job_root(&w->job), "dead_store_bytes", 1 << 30),
                                .take_over = w->take_over,
-                               .shared = job_bool(job_root(&w->job), "shared", false),
+                               .shared = s->shared,
                                .tick = tick,
                                .may_commit = may_commit,
                                .context = s};
   s->target = kind->make(&setup, e);
-  return s->target && sink_connect(s, e);
+  if (!s->target || !sink_connect(s, e)) return false;
+  sink_tell_lost(s);
+  return true;
 }
 
 // The end of the run has passed and all is durable: who starts next on this target, with whatever state folder, need not wait for us.

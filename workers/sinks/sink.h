@@ -25,7 +25,16 @@
 // The reader's note of a sink, behind the counters: how many streams of the register its sums cover, and the sums of their totals. A
 // successor finds the rows that were committed and not yet counted as the difference to the target's totals. Last: 1 when the end of the
 // run has been released, behind which nothing comes.
-enum sink_note { SINK_NOTE_STREAMS, SINK_NOTE_ROWS, SINK_NOTE_SUPERSEDED, SINK_NOTE_DEAD, SINK_NOTE_ENDED, SINK_NOTE_OWN_WORDS };
+// SINK_NOTE_LEFT_OUT: how many of those streams the sums leave out, because other instances go on with them.
+enum sink_note {
+  SINK_NOTE_STREAMS,
+  SINK_NOTE_ROWS,
+  SINK_NOTE_SUPERSEDED,
+  SINK_NOTE_DEAD,
+  SINK_NOTE_ENDED,
+  SINK_NOTE_LEFT_OUT,
+  SINK_NOTE_OWN_WORDS
+};
 enum { SINK_NOTE_WORDS = WORKER_NOTE_OWN + SINK_NOTE_OWN_WORDS };
 
 struct sink {
@@ -36,6 +45,7 @@ struct sink {
   struct letter_log letter_log;
   char *state_id, *owner;
 
+  bool shared;                   // other instances may take streams over at any time
   struct stream *infos;          // by handle, as announced
   struct target_streams streams; // by handle
   struct target_totals *counted; // by handle: totals that the counters hold
@@ -61,6 +71,10 @@ int sink_run(struct worker *w, const struct target_kind *kind);
 bool sink_connect(struct sink *s, struct error *e);
 // The stream table has changed: answers new streams, gives resolved ones their start. Waits out outages.
 bool sink_streams_changed(struct sink *s, struct error *e);
+// Streams of a shared source that are another instance's now: counts how many totals the sums leave out.
+bool sink_is_left_out(const struct sink *s, size_t handle);
+// Tells the log, and in a shared chain the source, which streams another instance has taken over.
+void sink_tell_lost(struct sink *s);
 // Counts what the targets' totals say beyond what was counted.
 void sink_account(struct sink *s);
 void sink_streams_free(struct sink *s);

@@ -34,6 +34,12 @@ static void link_streams(struct sink *s) {
   }
 }
 
+static bool is_given_up(const struct sink *s, size_t handle) {
+  uint32_t base = (uint32_t)(handle * STREAM_WORDS);
+  if (base + STREAM_WORDS > s->w->source_words.count) return false;
+  return words_load(&s->w->source_words, base + STREAM_START_STATE) == STREAM_GIVEN_UP;
+}
+
 // Takes in what the source has appended since.
 static bool load_streams(struct sink *s, struct error *e) {
   uint64_t count = register_count(&s->w->streams);
@@ -46,12 +52,36 @@ static bool load_streams(struct sink *s, struct error *e) {
   while (s->streams.count < count) {
     size_t handle = s->streams.count;
     if (!stream_get(&s->w->streams, handle, &s->infos[handle], e)) return false;
-    s->streams.at[handle] = (struct target_stream){0};
+    // What was given up before this life began has nothing to do with us; what was ours then is ours or has been taken from us.
+    struct feedback_answer told;
+    bool given = is_given_up(s, handle);
+    feedback_get(&s->w->own_feedback, handle, &told);
+    s->streams.at[handle] = (struct target_stream){.given = given, .finished = given, .was_ours = told.state == FEEDBACK_READY};
     s->counted[handle] = (struct target_totals){0};
     s->streams.count++;
   }
   link_streams(s);
   return true;
+}
+
+bool sink_is_left_out(const struct sink *s, size_t handle) {
+  return s->streams.at[handle].lost || s->streams.at[handle].given;
+}
+
+void sink_tell_lost(struct sink *s) {
+  bool news = false;
+  for (size_t i = 0; i < s->streams.count; i++) {
+    struct target_stream *stream = &s->streams.at[i];
+    if (!stream->lost || stream->lost_told) continue;
+    stream->lost_told = true;
+    log_say(s->shared ? LOG_LEVEL_INFO : LOG_LEVEL_WARN,
+            "source %s, partition \"%s\" belongs to another instance now: its records are dropped here", s->infos[i].source,
+            s->infos[i].partition);
+    if (!s->shared) continue;
+    feedback_lost(&s->w->own_feedback, i);
+    news = true;
+  }
+  if (news) bell_ring(s->w->source_bell);
 }
 
 void sink_streams_free(struct sink *s) {
@@ -99,10 +129,15 @@ static void cover_streams(struct sink *s) {
   const uint64_t *note = s->w->input.note + WORKER_NOTE_OWN;
   if (s->covered == 0 && note[SINK_NOTE_STREAMS] > 0 && note[SINK_NOTE_STREAMS] <= s->streams.count) {
     s->covered = note[SINK_NOTE_STREAMS];
-    for (size_t i = 0; i < s->covered; i++) s->counted[i] = s->streams.at[i].totals;
+    uint64_t left_out = 0;
+    for (size_t i = 0; i < s->covered; i++) {
+      left_out += sink_is_left_out(s, i);
+      s->counted[i] = s->streams.at[i].totals;
+    }
     struct target_totals now = sum_of(s->counted, s->covered);
     struct target_totals before = {note[SINK_NOTE_ROWS], note[SINK_NOTE_SUPERSEDED], note[SINK_NOTE_DEAD]};
-    count(s, &now, &before);
+    // Other streams are left out now than were when the note was written: the sums say nothing about each other.
+    if (left_out == note[SINK_NOTE_LEFT_OUT]) count(s, &now, &before);
   }
   for (; s->covered < s->streams.count; s->covered++) s->counted[s->covered] = s->streams.at[s->covered].totals;
 }
@@ -126,6 +161,7 @@ static bool attach_chains(struct sink *s, size_t from, struct error *e) {
       b = &s->streams.at[s->infos[b - s->streams.at].replaces];
       b->finished = true;
       b->totals = (struct target_totals){0}; // the row goes on counting under its new owner
+      if (i >= s->covered) s->counted[b - s->streams.at] = (struct target_totals){0};
     }
   }
   return true;
@@ -137,7 +173,7 @@ static bool attach_streams(struct sink *s, size_t from, struct error *e) {
   for (size_t i = from; i < s->streams.count; i++) {
     struct target_stream *stream = &s->streams.at[i];
     bool chained = stream->before || is_followed(s, i);
-    if (!chained && !stream->lost) list[count++] = stream;
+    if (!chained && !stream->lost && !stream->finished) list[count++] = stream;
   }
   bool ok = count == 0 || s->target->kind->attach(s->target, list, count, e);
   free(list);
@@ -260,6 +296,17 @@ static bool settle(struct sink *s, size_t handle, bool *news, struct error *e) {
   return true;
 }
 
+// The source has given the stream up, all that came before is durable, or lost. Whoever gets it next need not wait for us.
+static void forget(struct sink *s, size_t handle) {
+  struct target_stream *stream = &s->streams.at[handle];
+  struct error e = {0};
+  if (stream->found && !stream->lost && !stream->finished && s->target->kind->release &&
+      !s->target->kind->release(s->target, &stream, 1, &e))
+    log_say(LOG_LEVEL_INFO, "partition \"%s\" could not be left in good order: %s", s->infos[handle].partition, e.text);
+  stream->given = stream->finished = true;
+  stream->totals = s->counted[handle] = (struct target_totals){0};
+}
+
 static bool take_in_streams(struct sink *s, struct error *e) {
   size_t from = s->streams.count;
   bool news = false;
@@ -270,8 +317,10 @@ static bool take_in_streams(struct sink *s, struct error *e) {
     return false;
   }
   cover_streams(s);
-  for (size_t i = 0; i < s->streams.count; i++)
+  for (size_t i = 0; i < s->streams.count; i++) {
+    if (!s->streams.at[i].given && is_given_up(s, i)) forget(s, i);
     if (!settle(s, i, &news, e)) return false;
+  }
   if (news) bell_ring(s->w->source_bell);
   return true;
 }

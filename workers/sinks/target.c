@@ -74,8 +74,10 @@ enum target_verdict target_judge(const struct target_setup *setup, const struct 
   const struct stream *announced = s->stream;
   bool foreign = stored->owner[0] != '\0' && !owner_is_state(stored->owner, setup->state_id);
   // Who held the fence and finds another's name has been taken over: he must not wait for it and take it back.
-  if (foreign && s->epoch > 0) return VERDICT_LOST;
-  if (foreign && !setup->take_over && !owner_has_left(stored->owner) && stored->silent_ms < TARGET_OWNER_SILENT_SECONDS * 1000) {
+  if (foreign && (s->epoch > 0 || (setup->shared && s->was_ours))) return VERDICT_LOST;
+  // Of a shared source the group says whose a partition is, and it has said ours: the other one is to go.
+  if (foreign && !setup->take_over && !setup->shared && !owner_has_left(stored->owner) &&
+      stored->silent_ms < TARGET_OWNER_SILENT_SECONDS * 1000) {
     error_set(e, ERROR_OUTAGE, "owned",
               "source %s, partition \"%s\" belongs to a running instance (%s); waiting until it has been silent for %d s (--take-over "
               "does not wait)",

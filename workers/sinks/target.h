@@ -33,6 +33,8 @@ struct target_stream {
   // answered by attach and start, moved on by commit
   bool found;    // the target has a position for it
   bool lost;     // another instance has taken it over: commit or beat says so, its rows must be dropped
+  bool given;    // the source has given it up: another instance goes on with it. Finished, too
+  bool was_ours; // an earlier life of this sink held its fence
   bool finished; // the target's row belongs to a later stream of the same partition
   int64_t row;   // the target's own number of the row, 0: none
   uint64_t epoch, position, start, witness;

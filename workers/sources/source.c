@@ -42,6 +42,7 @@ static bool streams_load(struct source *s, struct error *e) {
     stream->witness = source_note(s, i)[1];
     // Position 0 is "not begun" or "begun at 0 with nothing published": settling it (again) is right for both.
     stream->begun = stream->position > 0;
+    stream->given = words_load(&s->w->source_words, source_word(i, STREAM_START_STATE)) == STREAM_GIVEN_UP;
     // A predecessor may have died between publishing and saying so.
     if (stream->begun) words_store(&s->w->source_words, source_word(i, STREAM_ISSUED), stream->position);
     s->count = i + 1;
@@ -84,7 +85,7 @@ int64_t source_find(const struct source *s, const char *partition) {
 
 int64_t source_stream(struct source *s, const char *partition, const char *identity, int64_t replaces, bool later, struct error *e) {
   int64_t known = source_find(s, partition);
-  if (known >= 0 && strcmp(s->streams[known].entry.identity, identity) == 0) return known;
+  if (known >= 0 && !s->streams[known].given && strcmp(s->streams[known].entry.identity, identity) == 0) return known;
   if (s->count == s->most) {
     error_set(e, ERROR_ENVIRONMENT, "streams", "a lane carries at most %llu streams (partition \"%s\" is one more): use more lanes",
               (unsigned long long)s->most, partition);
@@ -125,13 +126,17 @@ static bool mark_publish(struct source *s, enum record_kind kind, uint64_t strea
   return true;
 }
 
+static bool is_pending(const struct source_stream *one) {
+  return !one->begun && !one->given;
+}
+
 // Waits until every sink has answered every pending stream at least as far as `state`. False: stop.
 static bool answers_wait(struct source *s, enum feedback_state least) {
   for (;;) {
     if (source_turn(s)) return false;
     bool all = true;
     for (uint64_t i = 0; all && i < s->count; i++) {
-      if (s->streams[i].begun) continue;
+      if (!is_pending(&s->streams[i])) continue;
       for (unsigned sink = 0; all && sink < s->w->feedbacks; sink++) {
         struct feedback_answer a;
         feedback_get(&s->w->feedback[sink], i, &a);
@@ -162,7 +167,7 @@ static bool start_resolve(struct source *s, uint64_t stream, bool ran_before, st
     error_set(e, ERROR_FAULT, "words", "the source has %u words, stream %llu needs more", words->count, (unsigned long long)stream);
     return false;
   }
-  if (words_load(words, source_word(stream, STREAM_START_STATE)) == 1) return true;
+  if (words_load(words, source_word(stream, STREAM_START_STATE)) == STREAM_RESOLVED) return true;
   uint64_t start = 0;
   // A partition that appeared while this source was running, or between two runs of it, starts at its beginning: it belongs to what comes
   // after the start that was resolved once.
@@ -170,7 +175,7 @@ static bool start_resolve(struct source *s, uint64_t stream, bool ran_before, st
   if (!stored_start(s, stream, &start) && !beginning && !s->kind.start(s->kind.owner, stream, &start, e)) return false;
   words_store(words, source_word(stream, STREAM_START), start);
   CRASH_POINT("source.start_resolved");
-  words_store(words, source_word(stream, STREAM_START_STATE), 1);
+  words_store(words, source_word(stream, STREAM_START_STATE), STREAM_RESOLVED);
   return true;
 }
 
@@ -196,7 +201,7 @@ static bool stream_begin(struct source *s, uint64_t stream, struct error *e) {
 bool source_settle(struct source *s, struct error *e) {
   uint64_t first = s->count;
   for (uint64_t i = s->count; i > 0; i--)
-    if (!s->streams[i - 1].begun) first = i - 1;
+    if (is_pending(&s->streams[i - 1])) first = i - 1;
   if (first == s->count) return true;
   if (!mark_publish(s, RECORD_STREAM, first, e)) return false;
   CRASH_POINT("source.announced");
@@ -205,13 +210,21 @@ bool source_settle(struct source *s, struct error *e) {
   uint64_t start;
   for (uint64_t i = 0; i < s->count; i++) ran_before = ran_before || s->streams[i].begun || stored_start(s, i, &start);
   for (uint64_t i = first; i < s->count; i++)
-    if (!s->streams[i].begun && !start_resolve(s, i, ran_before, e)) return false;
+    if (is_pending(&s->streams[i]) && !start_resolve(s, i, ran_before, e)) return false;
   if (!mark_publish(s, RECORD_STREAM, first, e)) return false;
   if (!answers_wait(s, FEEDBACK_READY)) return false;
   CRASH_POINT("source.all_ready");
   for (uint64_t i = first; i < s->count; i++)
-    if (!s->streams[i].begun && !stream_begin(s, i, e)) return false;
+    if (is_pending(&s->streams[i]) && !stream_begin(s, i, e)) return false;
   return true;
+}
+
+bool source_give_up(struct source *s, uint64_t stream, struct error *e) {
+  source_publish(s);
+  words_store(&s->w->source_words, source_word(stream, STREAM_START_STATE), STREAM_GIVEN_UP);
+  CRASH_POINT("source.given_up");
+  s->streams[stream].given = true;
+  return mark_publish(s, RECORD_STREAM, stream, e);
 }
 
 bool source_end(struct source *s, struct error *e) {

@@ -28,6 +28,7 @@ struct source_stream {
   uint64_t witness;
   bool begun;
   bool later; // found while the source was running: it starts at its beginning
+  bool given; // up: the partition belongs to another instance now
 };
 
 // What the kind of source knows about its streams.
@@ -73,6 +74,9 @@ int64_t source_stream(struct source *s, const char *partition, const char *ident
 int64_t source_find(const struct source *s, const char *partition);
 // Carries all PENDING streams to BEGUN; waits for the sinks. False: e, or (no error set) a stop was asked.
 bool source_settle(struct source *s, struct error *e);
+
+// The partition was taken away: the sinks forget the stream.
+bool source_give_up(struct source *s, uint64_t stream, struct error *e);
 
 // Bytes that the body of one record may have in this ring.
 uint32_t source_body_max(const struct source *s);

@@ -40,7 +40,7 @@ static void connect_check(struct check *c, const char *topic) {
   struct job_value kafka = job_get(c->settings, "kafka");
   struct error e = {0};
   char *line = kafka_line(kafka);
-  struct kafka_consumer *consumer = kafka_consumer_open(kafka, "weir-check", "weir-check", &e);
+  struct kafka_consumer *consumer = kafka_consumer_open(kafka, "weir-check", "weir-check", NULL, &e);
   struct found f = {.c = c};
   bool good = consumer && kafka_consumer_cluster(consumer, CONNECT_MS, &e);
   if (good) check_find(c, CHECK_NOTE, "topic", -1, NULL, "cluster %s answers; %s", kafka_consumer_cluster(consumer, 0, &e), line);

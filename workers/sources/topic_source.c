@@ -20,19 +20,11 @@
 #include "proto/clock.h"
 #include "proto/limits.h"
 #include "proto/log.h"
-#include "workers/common/feedback.h"
+#include "workers/common/state_id.h"
 #include "workers/sources/topic_state.h"
 #include "workers/sources/topic_witness.h"
 
-enum {
-  TURN = 64,
-  SERVE_MS = 1000,
-  LOOK_SECONDS = 10,
-  LOOK_OUTAGE_SECONDS = 5,
-  FAREWELL_SECONDS = 3,
-  FAREWELL_POLL_MS = 10,
-  BACKOFF_MOST_MS = 10000
-};
+enum { TURN = 64, SERVE_MS = 1000, LOOK_SECONDS = 10, LOOK_OUTAGE_SECONDS = 5, BACKOFF_MOST_MS = 10000 };
 static const uint64_t second_ns = 1000000000;
 
 static bool settings_load(struct topic_source *t, struct error *e) {
@@ -40,6 +32,9 @@ static bool settings_load(struct topic_source *t, struct error *e) {
   t->topic = job_text(settings, "topic", t->w->node);
   t->start = job_text(settings, "start", "earliest");
   t->many = t->topic[0] == '^';
+  char *assign = job_text(settings, "assign", "static");
+  t->group = strcmp(assign, "group") == 0;
+  free(assign);
   t->written = job_bool(job_root(&t->w->job), "fed", job_has(job_get(settings, "from")));
   t->backoff.most_ms = BACKOFF_MOST_MS;
   char *brokers = job_text(job_get(settings, "kafka"), "brokers", "");
@@ -48,12 +43,23 @@ static bool settings_load(struct topic_source *t, struct error *e) {
   return topic_body_open(&t->body, settings, e);
 }
 
+// The name of this lane in the group: a successor, of the worker or of the instance, takes over what it had.
+static bool member_name(const struct topic_source *t, char **name, struct error *e) {
+  *name = NULL;
+  if (!t->group) return true;
+  char *id = state_id(t->w->state, e);
+  if (id) *name = memory_print("weir-%s-%s-%s-%u", t->w->pipeline, t->w->node, id, t->w->lane);
+  free(id);
+  return *name != NULL;
+}
+
 static bool consumer_open(struct topic_source *t, struct error *e) {
   struct worker *w = t->w;
-  char *client = memory_print("weir-%s-%s-%u", w->pipeline, w->node, w->lane);
+  char *client = memory_print("weir-%s-%s-%u", w->pipeline, w->node, w->lane), *member;
   char *usual = memory_print("weir-%s-%s", w->pipeline, w->node), *group = job_text(w->settings, "group", usual);
-  t->consumer = kafka_consumer_open(job_get(w->settings, "kafka"), client, group, e);
+  if (member_name(t, &member, e)) t->consumer = kafka_consumer_open(job_get(w->settings, "kafka"), client, group, member, e);
   free(client);
+  free(member);
   free(usual);
   free(group);
   return t->consumer != NULL;
@@ -136,7 +142,7 @@ static bool record_whole(struct topic_source *t, const struct source_input *inpu
 
 static bool record_take(struct topic_source *t, const struct kafka_record *r, struct error *e) {
   struct topic_partition *p = topic_partition_of(t, r->topic, r->partition);
-  if (!p) return true;
+  if (!p || p->hold != TOPIC_OURS) return true;
   if (p->expected_count > 0 && !topic_expected_check(t, p, r, e)) return false;
   if (r->offset < p->next || (p->stop >= 0 && r->offset >= p->stop)) return true;
   struct source_input input = {.stream = p->stream,
@@ -157,7 +163,7 @@ static bool record_take(struct topic_source *t, const struct kafka_record *r, st
 // Everything before the offset was given. What of it held no record of ours moves the position all the same.
 static bool end_take(struct topic_source *t, const struct kafka_record *r, struct error *e) {
   struct topic_partition *p = topic_partition_of(t, r->topic, r->partition);
-  if (!p || r->offset <= p->next) return true;
+  if (!p || p->hold != TOPIC_OURS || r->offset <= p->next) return true;
   p->next = r->offset;
   return source_skip(&t->source, p->stream, (uint64_t)r->offset, e);
 }
@@ -165,22 +171,32 @@ static bool end_take(struct topic_source *t, const struct kafka_record *r, struc
 static bool error_take(struct topic_source *t, const struct kafka_record *r, struct error *e) {
   struct topic_partition *p = topic_partition_of(t, r->topic, r->partition);
   if (strcmp(e->code, "kafka--140") == 0 || strcmp(e->code, "kafka-1") == 0) return p && topic_offset_lost(t, p, e);
+  // Members of a group wait for topics and for each other while they go on.
+  if (t->group && (strcmp(e->code, "kafka-3") == 0 || strcmp(e->code, "kafka--147") == 0 || e->class == ERROR_OUTAGE)) {
+    if (!t->outage) worker_show_error(t->w, e, "waiting");
+    t->outage = true;
+    error_clear(e);
+    return true;
+  }
   // A topic that is deleted under us: the successor waits for it to come back, and then finds another one.
   if (strcmp(e->code, "kafka-3") == 0) e->class = ERROR_OUTAGE;
   return false;
 }
 
-// Takes what has come. *some: something did.
-static bool records_take(struct topic_source *t, bool *some, struct error *e) {
+// Takes what has come, while the ring has room for whatever it is. *some: something did; *wanted: the room that was not there, else 0.
+static bool records_take(struct topic_source *t, bool *some, uint32_t *wanted, struct error *e) {
   struct kafka_record r;
   *some = false;
   t->time = clock_micros();
   for (unsigned taken = 1;; taken++) {
+    *wanted = 0;
+    if (!source_has_room(&t->source, source_body_max(&t->source), wanted)) return true;
     enum kafka_come come = kafka_consumer_next(t->consumer, &r, e);
     bool good = true;
     switch (come) {
     case KAFKA_NOTHING: source_publish(&t->source); return true;
     case KAFKA_RECORD: good = record_take(t, &r, e); break;
+    case KAFKA_DEALT: good = topic_group_dealt(t, e); break;
     case KAFKA_AT_END: good = end_take(t, &r, e); break;
     case KAFKA_ERROR: good = error_take(t, &r, e); break;
     }
@@ -196,43 +212,13 @@ static bool records_take(struct topic_source *t, bool *some, struct error *e) {
 
 // ---- on the side
 
-// What is durable everywhere, under the group: for tools that show lag.
-static void group_tell(struct topic_source *t, bool wait) {
-  struct kafka_partition *all = memory_get(t->count * sizeof *all);
-  size_t count = 0;
-  for (size_t i = 0; i < t->count; i++) {
-    struct topic_partition *p = &t->partitions[i];
-    int64_t durable = (int64_t)feedback_minimum(t->w->feedback, t->w->feedbacks, p->stream);
-    if (durable <= 0 || durable == p->shown) continue;
-    p->shown = durable;
-    all[count++] = (struct kafka_partition){.topic = p->topic, .number = p->number, .offset = durable};
-  }
-  kafka_consumer_commit(t->consumer, all, count, wait);
-  free(all);
-}
-
-// The end of the run is in the ring. The sinks' last commits are waited for, within bounds: who looks at the group after a run with --once
-// is to see no lag.
-static void group_leave(struct topic_source *t) {
-  uint64_t end = clock_monotonic_ns() + FAREWELL_SECONDS * second_ns;
-  for (bool reached = false; !reached && clock_monotonic_ns() < end;) {
-    reached = true;
-    for (size_t i = 0; reached && i < t->count; i++) {
-      uint64_t stream = t->partitions[i].stream;
-      reached = feedback_minimum(t->w->feedback, t->w->feedbacks, stream) >= t->source.streams[stream].position;
-    }
-    if (!reached) worker_wait(t->w, FAREWELL_POLL_MS, SLOT_IDLE, NULL);
-  }
-  worker_busy_until(t->w, LOOK_SECONDS, "telling the group where it is");
-  group_tell(t, true);
-}
-
 // Once a second: the library's own reports, the group's offsets, now and then the brokers' list of partitions.
 static bool serve(struct topic_source *t, uint64_t now, uint64_t *next_look, struct error *e) {
   char trouble[ERROR_TEXT];
   bool added;
   kafka_consumer_serve(t->consumer);
-  group_tell(t, false);
+  topic_group_tell(t, false);
+  if (t->group && !topic_group_look(t, now, e)) return false;
   kafka_consumer_trouble(t->consumer, trouble);
   if (trouble[0] && !t->outage) {
     struct error told;
@@ -241,7 +227,7 @@ static bool serve(struct topic_source *t, uint64_t now, uint64_t *next_look, str
     t->outage = true;
     *next_look = now + LOOK_OUTAGE_SECONDS * second_ns;
   }
-  if (now < *next_look || (t->w->once && !t->written)) return true;
+  if (t->group || now < *next_look || (t->w->once && !t->written)) return true;
   bool good = topic_partitions_find(t, false, &added, e);
   *next_look = now + (uint64_t)(t->outage ? LOOK_OUTAGE_SECONDS : LOOK_SECONDS) * second_ns;
   return good;
@@ -250,15 +236,15 @@ static bool serve(struct topic_source *t, uint64_t now, uint64_t *next_look, str
 // With --once: is everything read that is to be read?
 static bool is_finished(struct topic_source *t, bool *asked, struct error *e) {
   bool added;
-  if (!t->w->once || (t->written && !worker_finish_asked(t->w))) return false;
+  if (!t->w->once || (t->written && !worker_finish_asked(t->w)) || (t->group && !t->dealt)) return false;
   if (!*asked) {
     // The writers may have made partitions that were not there at the last look.
-    if (t->written && !topic_partitions_find(t, true, &added, e)) return false;
+    if (t->written && !t->group && !topic_partitions_find(t, true, &added, e)) return false;
     if (!topic_stops_ask(t, e)) return false;
     *asked = true;
   }
   for (size_t i = 0; i < t->count; i++)
-    if (t->partitions[i].next < t->partitions[i].stop) return false;
+    if (t->partitions[i].hold == TOPIC_OURS && t->partitions[i].next < t->partitions[i].stop) return false;
   return true;
 }
 
@@ -270,9 +256,16 @@ static void wake(int fd, short what, void *context) {
   (void)got;
 }
 
+static void rest(struct topic_source *t, uint32_t wanted) {
+  // The consumer is served all the while, so that a group knows that we live.
+  if (wanted > 0 && source_sleep(&t->source, wanted)) worker_wait(t->w, SERVE_MS, SLOT_BLOCKED, NULL);
+  if (wanted == 0) worker_wait(t->w, SERVE_MS, t->outage ? SLOT_WAITING : SLOT_IDLE, t->outage ? t->shown : NULL);
+}
+
 static bool records_loop(struct topic_source *t, struct error *e) {
   uint64_t next_serve = 0, next_look = clock_monotonic_ns() + LOOK_SECONDS * second_ns;
   bool asked = false, some;
+  uint32_t wanted;
   while (!source_turn(&t->source)) {
     uint64_t now = clock_monotonic_ns();
     if (now >= next_serve) {
@@ -281,10 +274,9 @@ static bool records_loop(struct topic_source *t, struct error *e) {
     }
     if (is_finished(t, &asked, e)) return true;
     if (error_is_set(e) || t->source.stop) return false;
-    if (!records_take(t, &some, e)) return false;
+    if (!records_take(t, &some, &wanted, e)) return false;
     if (some && t->outage) topic_works(t);
-    if (some || t->source.stop) continue;
-    worker_wait(t->w, SERVE_MS, t->outage ? SLOT_WAITING : SLOT_IDLE, t->outage ? t->shown : NULL);
+    if (wanted > 0 || (!some && !t->source.stop)) rest(t, wanted);
   }
   return true;
 }
@@ -300,11 +292,13 @@ static bool source_work(struct topic_source *t, struct error *e) {
     error_set(e, ERROR_ENVIRONMENT, "events", "cannot watch the consumer");
     return false;
   }
-  bool added, good = topic_partitions_find(t, true, &added, e) && records_loop(t, e);
+  bool added, begun = t->group ? topic_group_join(t, e) : topic_partitions_find(t, true, &added, e);
+  bool good = begun && records_loop(t, e);
   event_free(woken);
   if (!good && (error_is_set(e) || !t->source.stop)) return false;
   if (!source_end(&t->source, e)) return false;
-  if (t->w->feedbacks > 0) group_leave(t);
+  // The sinks' last commits are waited for, within bounds: who looks at the group after a run with --once is to see no lag.
+  topic_drain(t);
   return true;
 }
 

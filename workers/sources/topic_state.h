@@ -19,8 +19,16 @@ struct topic_expected {
   uint64_t position, witness;
 };
 
+// Whose a partition is. By hand all are ours for ever; a consumer group takes and gives:
+//
+//   AWAY --given--> OURS --taken, and what was read is durable--> PARKED --given again--> OURS (the same stream goes on)
+//                     \--lost--> AWAY                                  \--not given--> AWAY (the stream is given up)
+enum topic_hold { TOPIC_OURS, TOPIC_PARKED, TOPIC_AWAY };
+
 struct topic_partition {
-  uint32_t topic; // index at the consumer
+  enum topic_hold hold;
+  uint64_t lost_ns; // since when a sink says that another instance has its fence; 0: none says so
+  uint32_t topic;   // index at the consumer
   int32_t number;
   uint64_t stream;
   int64_t next;                    // the first offset that is wanted: what is below was taken before
@@ -46,6 +54,8 @@ struct topic_source {
   char *topic;       // name, or "^regex"
   char *start;       // "earliest", "latest" or a time
   char *shown;       // what a waiting worker says it waits for
+  bool group;        // a consumer group deals the partitions out
+  bool dealt;        // it has done so at least once
   bool many;         // a regex
   bool written;      // chains of this pipeline write the topic: --once ends when they have ended
   bool was_absent;   // the topic was not there when we first looked: everything in it came later
@@ -76,10 +86,28 @@ bool topic_position_check(void *owner, uint64_t stream, uint64_t position, uint6
 bool topic_partitions_find(struct topic_source *t, bool wait, bool *added, struct error *e);
 // Asks where each partition ends now: --once reads up to there.
 bool topic_stops_ask(struct topic_source *t, struct error *e);
-// NULL: not ours.
+// Takes up a partition under this stream, which source_stream has given. Reading begins with topic_settle.
+struct topic_partition *topic_partition_add(struct topic_source *t, uint32_t topic, int32_t number, uint64_t stream);
+// Announces the stream of a partition; negative: e.
+int64_t topic_stream(struct topic_source *t, uint32_t topic, int32_t number, bool later, struct error *e);
+// All that are ours and new go through the protocol; then all that are ours are read.
+bool topic_settle(struct topic_source *t, struct error *e);
+// NULL: not known here.
 struct topic_partition *topic_partition_of(struct topic_source *t, uint32_t topic, int32_t number);
 // The record in hand against what was expected at its place. False: it is another one (ERROR_OPERATOR).
 bool topic_expected_check(struct topic_source *t, struct topic_partition *p, const struct kafka_record *r, struct error *e);
 // An offset that the broker does not have (any more): says which of the reasons it is.
 bool topic_offset_lost(struct topic_source *t, struct topic_partition *p, struct error *e);
 void topic_partitions_free(struct topic_source *t);
+
+// ---- topic_group.c
+
+// Joins the group.
+bool topic_group_join(struct topic_source *t, struct error *e);
+// The group has dealt out, or taken away.
+bool topic_group_dealt(struct topic_source *t, struct error *e);
+// Once a second: what is ours by the group, though a sink has lost it to another instance, is announced again.
+bool topic_group_look(struct topic_source *t, uint64_t now, struct error *e);
+// Waits, within bounds, until what was read of the partitions that are ours is durable at every sink; then tells the group.
+void topic_drain(struct topic_source *t);
+void topic_group_tell(struct topic_source *t, bool wait);

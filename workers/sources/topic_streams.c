@@ -56,22 +56,39 @@ struct finding {
   struct error *e;
 };
 
-static void partition_add(struct finding *f, const char *topic, uint32_t index, int32_t number) {
-  struct topic_source *t = f->t;
-  char *name = partition_name(t, topic, number);
+int64_t topic_stream(struct topic_source *t, uint32_t topic, int32_t number, bool later, struct error *e) {
+  const char *topic_name = kafka_consumer_topic_name(t->consumer, topic);
+  char *name = partition_name(t, topic_name, number);
   struct error none = {0};
   const char *cluster = kafka_consumer_cluster(t->consumer, 0, &none);
-  char *identity = memory_print("%s/%s/%d", cluster ? cluster : "", topic, number);
-  int64_t stream = source_stream(&t->source, name, identity, -1, f->later, f->e);
+  char *identity = memory_print("%s/%s/%d", cluster ? cluster : "", topic_name, number);
+  // What was here before it under the same name, and was given up, is what it follows.
+  int64_t before = source_find(&t->source, name);
+  if (before >= 0 && !t->source.streams[before].given) before = -1;
+  int64_t stream = source_stream(&t->source, name, identity, before, later, e);
   free(name);
   free(identity);
-  if (stream < 0) {
-    f->good = false;
-    return;
+  return stream;
+}
+
+struct topic_partition *topic_partition_add(struct topic_source *t, uint32_t topic, int32_t number, uint64_t stream) {
+  struct topic_partition *p = topic_partition_of(t, topic, number);
+  if (!p) {
+    t->partitions = memory_resize(t->partitions, (t->count + 1) * sizeof *t->partitions);
+    number_set(t, topic, number, t->count);
+    p = &t->partitions[t->count++];
+    *p = (struct topic_partition){.topic = topic, .number = number};
   }
-  t->partitions = memory_resize(t->partitions, (t->count + 1) * sizeof *t->partitions);
-  t->partitions[t->count] = (struct topic_partition){.topic = index, .number = number, .stream = (uint64_t)stream, .stop = -1};
-  number_set(t, index, number, t->count++);
+  free(p->expected);
+  *p = (struct topic_partition){.topic = topic, .number = number, .stream = stream, .stop = -1, .shown = -1};
+  return p;
+}
+
+static void find_add(struct finding *f, uint32_t topic, int32_t number) {
+  int64_t stream = topic_stream(f->t, topic, number, f->later, f->e);
+  f->good = stream >= 0;
+  if (!f->good) return;
+  topic_partition_add(f->t, topic, number, (uint64_t)stream);
   f->added++;
 }
 
@@ -80,20 +97,30 @@ static void topic_found(void *context, const char *topic, int32_t partitions) {
   if (partitions == 0) f->absent = true;
   uint32_t index = kafka_consumer_topic(f->t->consumer, topic);
   for (int32_t i = 0; i < partitions && f->good; i++)
-    if (is_mine(f->t, topic, i) && !topic_partition_of(f->t, index, i)) partition_add(f, topic, index, i);
+    if (is_mine(f->t, topic, i) && !topic_partition_of(f->t, index, i)) find_add(f, index, i);
 }
 
 // ---- asking
 
-// Offsets of the partitions from `from` on, whatever it takes. False: e, or (none set) a stop was asked.
-static bool offsets_ask(struct topic_source *t, size_t from, int64_t millis, struct kafka_partition **answers, struct error *e) {
-  struct kafka_partition *all = memory_get((t->count - from) * sizeof *all);
-  for (size_t i = from; i < t->count; i++)
-    all[i - from] = (struct kafka_partition){.topic = t->partitions[i].topic, .number = t->partitions[i].number};
+// Partitions that are asked about together: those of ours that are new, or all of ours.
+enum asked { ASKED_NEW, ASKED_ALL };
+
+static bool is_asked(const struct topic_partition *p, enum asked which) {
+  return p->hold == TOPIC_OURS && (which == ASKED_ALL || !p->settled);
+}
+
+// Their offsets, in the order of the list, whatever it takes. False: e, or (none set) a stop was asked.
+static bool offsets_ask(struct topic_source *t, enum asked which, int64_t millis, struct kafka_partition **answers, struct error *e) {
+  struct kafka_partition *all = memory_get((t->count + 1) * sizeof *all);
+  size_t count = 0;
+  for (size_t i = 0; i < t->count; i++) {
+    const struct topic_partition *p = &t->partitions[i];
+    if (is_asked(p, which)) all[count++] = (struct kafka_partition){.topic = p->topic, .number = p->number};
+  }
   *answers = all;
   for (;;) {
     worker_busy_until(t->w, ASK_SECONDS, "asking the brokers for offsets");
-    if (kafka_consumer_offsets(t->consumer, all, t->count - from, millis, ASK_MS, e)) {
+    if (kafka_consumer_offsets(t->consumer, all, count, millis, ASK_MS, e)) {
       topic_works(t);
       return true;
     }
@@ -104,16 +131,18 @@ static bool offsets_ask(struct topic_source *t, size_t from, int64_t millis, str
   return false;
 }
 
-static bool limits_ask(struct topic_source *t, size_t from, struct error *e) {
+static bool limits_ask(struct topic_source *t, enum asked which, struct error *e) {
   struct kafka_partition *first, *last;
-  if (!offsets_ask(t, from, KAFKA_FIRST, &first, e)) return false;
-  if (!offsets_ask(t, from, KAFKA_END, &last, e)) {
+  if (!offsets_ask(t, which, KAFKA_FIRST, &first, e)) return false;
+  if (!offsets_ask(t, which, KAFKA_END, &last, e)) {
     free(first);
     return false;
   }
-  for (size_t i = from; i < t->count; i++) {
-    t->partitions[i].first = first[i - from].offset;
-    t->partitions[i].last = last[i - from].offset;
+  for (size_t i = 0, at = 0; i < t->count; i++) {
+    struct topic_partition *p = &t->partitions[i];
+    if (!is_asked(p, which)) continue;
+    p->first = first[at].offset;
+    p->last = last[at++].offset;
   }
   free(first);
   free(last);
@@ -122,23 +151,18 @@ static bool limits_ask(struct topic_source *t, size_t from, struct error *e) {
 
 bool topic_stops_ask(struct topic_source *t, struct error *e) {
   struct kafka_partition *last;
-  if (!offsets_ask(t, 0, KAFKA_END, &last, e)) return false;
-  for (size_t i = 0; i < t->count; i++) t->partitions[i].stop = last[i].offset;
+  if (!offsets_ask(t, ASKED_ALL, KAFKA_END, &last, e)) return false;
+  for (size_t i = 0, at = 0; i < t->count; i++)
+    if (is_asked(&t->partitions[i], ASKED_ALL)) t->partitions[i].stop = last[at++].offset;
   free(last);
   return true;
 }
 
 // ---- where
 
-static size_t first_unsettled(const struct topic_source *t) {
-  size_t i = t->count;
-  while (i > 0 && !t->partitions[i - 1].settled) i--;
-  return i;
-}
-
 static struct topic_partition *partition_of_stream(struct topic_source *t, uint64_t stream) {
   for (size_t i = 0; i < t->count; i++)
-    if (t->partitions[i].stream == stream) return &t->partitions[i];
+    if (t->partitions[i].hold == TOPIC_OURS && t->partitions[i].stream == stream) return &t->partitions[i];
   return NULL;
 }
 
@@ -155,11 +179,11 @@ bool topic_start(void *owner, uint64_t stream, uint64_t *position, struct error 
     return false;
   }
   if (!t->starts_known) {
-    size_t from = first_unsettled(t);
     struct kafka_partition *starts;
     // A record's time has no more than milliseconds: rounded up, so that none is taken that is before the start.
-    if (!offsets_ask(t, from, latest ? KAFKA_END : (micros + 999) / 1000, &starts, e)) return false;
-    for (size_t i = from; i < t->count; i++) t->partitions[i].next = starts[i - from].offset;
+    if (!offsets_ask(t, ASKED_NEW, latest ? KAFKA_END : (micros + 999) / 1000, &starts, e)) return false;
+    for (size_t i = 0, at = 0; i < t->count; i++)
+      if (is_asked(&t->partitions[i], ASKED_NEW)) t->partitions[i].next = starts[at++].offset;
     free(starts);
     t->starts_known = true;
   }
@@ -212,7 +236,7 @@ bool topic_position_check(void *owner, uint64_t stream, uint64_t position, uint6
   struct topic_partition *p = partition_of_stream(t, stream);
   if (!p) return true;
   // Asked here and not before: while the sinks were waited for, the log has grown.
-  if (!t->limits_known && !limits_ask(t, first_unsettled(t), e)) return false;
+  if (!t->limits_known && !limits_ask(t, ASKED_NEW, e)) return false;
   t->limits_known = true;
   if (!position_fits(t, p, position, e)) return false;
   expect(p, position, witness);
@@ -244,7 +268,7 @@ bool topic_offset_lost(struct topic_source *t, struct topic_partition *p, struct
   uint64_t position = t->source.streams[p->stream].position;
   struct error broker = *e;
   error_clear(e);
-  if (!limits_ask(t, 0, e) || !position_fits(t, p, position, e)) return false;
+  if (!limits_ask(t, ASKED_ALL, e) || !position_fits(t, p, position, e)) return false;
   // The log has it after all: a leader that had not caught up yet.
   *e = broker;
   e->class = ERROR_OUTAGE;
@@ -255,30 +279,31 @@ bool topic_offset_lost(struct topic_source *t, struct topic_partition *p, struct
 
 // Reading goes on behind each position; one record earlier where there is something to recognise.
 static bool read_all(struct topic_source *t, struct error *e) {
-  struct kafka_partition *all = memory_get(t->count * sizeof *all);
+  struct kafka_partition *all = memory_get((t->count + 1) * sizeof *all);
+  size_t count = 0;
   for (size_t i = 0; i < t->count; i++) {
     const struct topic_partition *p = &t->partitions[i];
+    if (p->hold != TOPIC_OURS) continue;
     int64_t back = p->expected_count > 0 && p->next > 0 && p->next - 1 >= p->first;
-    all[i] = (struct kafka_partition){.topic = p->topic, .number = p->number, .offset = p->next > 0 ? p->next - back : KAFKA_FIRST};
+    all[count++] = (struct kafka_partition){.topic = p->topic, .number = p->number, .offset = p->next > 0 ? p->next - back : KAFKA_FIRST};
   }
-  bool good = kafka_consumer_read(t->consumer, all, t->count, e);
+  bool good = kafka_consumer_read(t->consumer, all, count, e);
   free(all);
   return good;
 }
 
-static bool settle(struct topic_source *t, struct error *e) {
-  size_t from = first_unsettled(t);
+bool topic_settle(struct topic_source *t, struct error *e) {
   t->limits_known = t->starts_known = false;
   if (!source_settle(&t->source, e)) return false;
-  for (size_t i = from; i < t->count; i++) {
+  for (size_t i = 0; i < t->count; i++) {
     struct topic_partition *p = &t->partitions[i];
+    if (!is_asked(p, ASKED_NEW)) continue;
     const struct source_stream *stream = &t->source.streams[p->stream];
     // A stream that an earlier life began was checked then; its topic may have changed since.
     if (!topic_position_check(t, p->stream, stream->position, stream->witness, e)) return false;
     p->next = (int64_t)stream->position;
-    p->shown = -1;
   }
-  for (size_t i = from; i < t->count; i++) t->partitions[i].settled = true;
+  for (size_t i = 0; i < t->count; i++) t->partitions[i].settled = t->partitions[i].hold == TOPIC_OURS;
   return read_all(t, e);
 }
 
@@ -314,7 +339,7 @@ bool topic_partitions_find(struct topic_source *t, bool wait, bool *added, struc
   }
   topic_works(t);
   *added = f.added > 0;
-  return f.added == 0 || settle(t, e);
+  return f.added == 0 || topic_settle(t, e);
 }
 
 void topic_partitions_free(struct topic_source *t) {
