@@ -1,20 +1,28 @@
-// See json_text.h. Texts are valid UTF-8 already: the pipeline file was checked when it was read.
+// See json_text.h. The pipeline file was checked when it was read, but names of files and what targets hold may be anything: bytes that are
+// no UTF-8 become U+FFFD.
 #include "supervisor/json_text.h"
 
 #include <inttypes.h>
 #include <string.h>
 
+#include "proto/utf8.h"
+
 static void put_string(struct buffer *out, const char *text) {
   buffer_byte(out, '"');
-  for (const unsigned char *p = (const unsigned char *)text; *p; p++) {
-    if (*p == '"' || *p == '\\')
+  size_t left = strlen(text), bytes;
+  for (const unsigned char *p = (const unsigned char *)text; left > 0; p += bytes, left -= bytes) {
+    bytes = utf8_step(p, left);
+    if (bytes == 0) {
+      buffer_text(out, "\\ufffd");
+      bytes = 1;
+    } else if (*p == '"' || *p == '\\')
       buffer_print(out, "\\%c", *p);
     else if (*p == '\n')
       buffer_text(out, "\\n");
     else if (*p < 0x20 || *p == 0x7f)
       buffer_print(out, "\\u%04x", *p);
     else
-      buffer_byte(out, *p);
+      buffer_add(out, p, bytes);
   }
   buffer_byte(out, '"');
 }

@@ -13,7 +13,7 @@
 #include "supervisor/ring_look.h"
 #include "supervisor/tally.h"
 
-enum { HOST_MOST = 255, TOP_ROOM = 4096, NODE_ROOM = 3072 };
+enum { HOST_MOST = 255, TOP_ROOM = 4096, NODE_ROOM = 2 * SLOT_TEXT + 1536 };
 
 static void text_put(struct msgpack_writer *w, const char *key, const char *value) {
   msgpack_write_cstring(w, key);

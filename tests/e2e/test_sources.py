@@ -130,6 +130,14 @@ def test_standard_input_ends_the_run(write, tmp_path, sqlite_target):
     assert numbers(sqlite_target) == 2 * list(range(5000))
 
 
+def test_a_name_that_is_no_text_is_refused(weir, write, tmp_path):
+    (tmp_path / "in").mkdir()
+    with open(os.fsencode(tmp_path / "in") + b"/a\xff.ndjson", "w") as odd:
+        odd.write('{"n": 1}\n')
+    done = weir("run", write("type: file\npath: in/*"), "--once")
+    assert done.code == 1 and 'file \\"in/a?.ndjson\\"' in done.err and "is not UTF-8" in done.err, done
+
+
 def test_numbers_that_stay_text_are_counted(weir, write, tmp_path, sqlite_target):
     (tmp_path / "in.ndjson").write_text('{"n": 1, "big": 123456789012345678901234567890}\n{"n": 2, "big": 1e999, "x": [1e999]}\n{"n": 3}\n')
     file = write("type: file\npath: in.ndjson")

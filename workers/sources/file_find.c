@@ -15,6 +15,7 @@
 
 #include "proto/hash.h"
 #include "proto/log.h"
+#include "proto/utf8.h"
 #include "workers/sources/file_bytes.h"
 
 static bool of_this_lane(const struct file_source *f, const char *path) {
@@ -100,6 +101,20 @@ static bool file_add(struct file_source *f, const char *path, const struct stat 
   return true;
 }
 
+// Positions and messages carry the name as text.
+static bool name_is_text(const char *path, struct error *e) {
+  size_t length = strlen(path);
+  if (utf8_check((const uint8_t *)path, length) == length) return true;
+  char *shown = memory_text(path);
+  for (size_t bad; (bad = utf8_check((const uint8_t *)shown, length)) < length;) shown[bad] = '?';
+  error_set(e, ERROR_OPERATOR, "name",
+            "the name of the file \"%s\" (with ? for what is none) is not UTF-8, and a position is kept under it: "
+            "rename the file, or keep it out of `path`",
+            shown);
+  free(shown);
+  return false;
+}
+
 // One path that a pattern gave. Whatever is no regular file is passed over: a pattern may well name a folder.
 static bool path_take(struct file_source *f, const char *path, bool literal, bool later, struct error *e) {
   if (!of_this_lane(f, path) || file_by_path(f, path)) return true;
@@ -114,6 +129,7 @@ static bool path_take(struct file_source *f, const char *path, bool literal, boo
     error_set(e, ERROR_OPERATOR, "open", "\"%s\" is not a regular file (standard input is written \"-\")", path);
     return false;
   }
+  if (!name_is_text(path, e)) return false;
   const struct source_stream *same = stream_by_inode(f, (uint64_t)info.st_dev, (uint64_t)info.st_ino);
   if (same && strcmp(same->entry.partition, path) != 0) {
     if (!later) log_say(LOG_LEVEL_WARN, "\"%s\" is the same file as \"%s\": it is read once", path, same->entry.partition);
