@@ -151,7 +151,8 @@ static const struct setting topic_rows[] = {
      .help = "How keys are written and read."},
     {.name = "key",
      .type = SETTING_TEXTS,
-     .help = "Written: column, or columns, that become the message's key; without a key the partitions take turns."},
+     .help = "Written: column, or columns, that become the message's key; also a path, as login.uuid. Without a key the partitions take "
+             "turns."},
     {.name = "key_sql", .type = SETTING_SQL, .help = "Written: SQL expression over the record that becomes the message's key."},
     {.name = "value", .type = SETTING_TEXTS, .help = "Written: columns that become the message's value; without it all."},
     {.name = "headers", .type = SETTING_TEXT_MAP, .help = "Written: headers by name, each with the column that it holds."},

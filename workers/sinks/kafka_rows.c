@@ -14,11 +14,21 @@ static bool fail(struct kafka_fault *fault, const char *reason, const char *code
   return false;
 }
 
+// What a source sends as it came has its key below a field ("login.uuid"). Stages give plain columns, which never come here.
+static bool find_below(const struct batch_row *record, const char *path, const uint8_t **at, const uint8_t **end) {
+  struct error e = {0};
+  if (!strpbrk(path, ".[")) return false;
+  struct msgpack_path *steps = msgpack_path_new(path, &e);
+  bool found = steps && msgpack_path_find(steps, record->body, record->end, at, end);
+  msgpack_path_free(steps);
+  return found;
+}
+
 // A field with a value that is not null. False: none.
 static bool find(const struct batch_row *record, const char *column, const uint8_t **at, const uint8_t **end) {
   const uint8_t *look;
   struct msgpack_value value;
-  if (!msgpack_find(record->body, record->end, column, strlen(column), at, end)) return false;
+  if (!msgpack_find(record->body, record->end, column, strlen(column), at, end) && !find_below(record, column, at, end)) return false;
   look = *at;
   return msgpack_read(&look, *end, &value) && value.type != MSGPACK_NIL;
 }
