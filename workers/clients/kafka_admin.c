@@ -192,7 +192,9 @@ static rd_kafka_NewTopic_t *new_topic(const struct kafka_topic_spec *spec, struc
   return topic;
 }
 
-static bool request_topic(struct kafka_admin *a, const struct kafka_topic_spec *spec, bool trial, const char *what, struct error *e) {
+// *made: it was this request that made it; somebody else may have been faster.
+static bool request_topic(struct kafka_admin *a, const struct kafka_topic_spec *spec, bool trial, const char *what, bool *made,
+                          struct error *e) {
   char text[ERROR_ROOM];
   rd_kafka_NewTopic_t *topic = new_topic(spec, e);
   if (!topic) return false;
@@ -205,8 +207,8 @@ static bool request_topic(struct kafka_admin *a, const struct kafka_topic_spec *
     size_t count;
     const rd_kafka_topic_result_t **results = rd_kafka_CreateTopics_result_topics(rd_kafka_event_CreateTopics_result(event), &count);
     rd_kafka_resp_err_t code = count == 1 ? rd_kafka_topic_result_error(results[0]) : RD_KAFKA_RESP_ERR__BAD_MSG;
-    // Somebody else may have been faster.
-    if (code != RD_KAFKA_RESP_ERR_NO_ERROR && code != RD_KAFKA_RESP_ERR_TOPIC_ALREADY_EXISTS)
+    *made = code == RD_KAFKA_RESP_ERR_NO_ERROR;
+    if (!*made && code != RD_KAFKA_RESP_ERR_TOPIC_ALREADY_EXISTS)
       kafka_error(e, code, what, count == 1 ? rd_kafka_topic_result_error_string(results[0]) : NULL);
     rd_kafka_event_destroy(event);
   }
@@ -216,9 +218,10 @@ static bool request_topic(struct kafka_admin *a, const struct kafka_topic_spec *
   return !error_is_set(e);
 }
 
-bool kafka_topic_make(struct kafka_admin *a, const struct kafka_topic_spec *spec, bool trial, struct error *e) {
+bool kafka_topic_make(struct kafka_admin *a, const struct kafka_topic_spec *spec, bool trial, bool *made, struct error *e) {
   char *what = memory_print("making topic %s", spec->name);
-  bool good = request_topic(a, spec, trial, what, e);
+  *made = false;
+  bool good = request_topic(a, spec, trial, what, made, e);
   struct kafka_topic topic = {0};
   struct kafka_admin_wait wait;
   kafka_admin_wait_begin(&wait, a, what);

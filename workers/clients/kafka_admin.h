@@ -52,8 +52,9 @@ struct kafka_topic_spec {
   } settings[KAFKA_TOPIC_SETTINGS];
   size_t count;
 };
-// Makes it and waits until it is there. `trial`: the brokers only say whether they would. A topic that exists already is no error.
-bool kafka_topic_make(struct kafka_admin *a, const struct kafka_topic_spec *spec, bool trial, struct error *e);
+// Makes it and waits until it is there. `trial`: the brokers only say whether they would. A topic that exists already is no error;
+// *made says whether it was this call that made it.
+bool kafka_topic_make(struct kafka_admin *a, const struct kafka_topic_spec *spec, bool trial, bool *made, struct error *e);
 
 struct kafka_record {
   const void *key, *value; // NULL: none

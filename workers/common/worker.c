@@ -38,6 +38,7 @@ static void timer_fired(int fd, short what, void *context) {
 struct worker_events {
   struct event *bell, *timer;
   uint64_t armed_ns; // the deadline last stored
+  bool busy_told;    // what a call is busy with stands in the slot: it ends with the next turn or sleep
 };
 
 static bool events_open(struct worker *w, struct error *e) {
@@ -80,8 +81,15 @@ static void deadline_arm(struct worker *w, uint64_t now_ns, uint64_t seconds) {
   slot_deadline_set(&w->slot, w->events->armed_ns);
 }
 
+static void busy_end(struct worker *w) {
+  if (!w->events->busy_told) return;
+  w->events->busy_told = false;
+  slot_doing_set(&w->slot, "");
+}
+
 bool worker_turn(struct worker *w) {
   uint64_t now = clock_monotonic_ns();
+  busy_end(w);
   if (now + HANG_SECONDS * 1000000000ull - w->events->armed_ns >= RENEW_NS) {
     deadline_arm(w, now, HANG_SECONDS);
     slot_state_set(&w->slot, SLOT_RUNNING);
@@ -91,7 +99,9 @@ bool worker_turn(struct worker *w) {
 
 void worker_busy_until(struct worker *w, unsigned seconds, const char *doing) {
   deadline_arm(w, clock_monotonic_ns(), seconds);
-  if (doing) slot_doing_set(&w->slot, doing);
+  if (!doing) return;
+  slot_doing_set(&w->slot, doing);
+  w->events->busy_told = true;
 }
 
 bool worker_finish_asked(const struct worker *w) {
@@ -111,6 +121,7 @@ void worker_wait(struct worker *w, int timeout_ms, enum slot_state state, const 
   slot_deadline_set(&w->slot, 0);
   w->events->armed_ns = 0;
   slot_state_set(&w->slot, state);
+  busy_end(w);
   if (doing) slot_doing_set(&w->slot, doing);
   sleep_until_event(w, timeout_ms);
   w->bell_rang = false;

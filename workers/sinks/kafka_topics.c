@@ -83,8 +83,9 @@ bool kafka_spec_positions(struct kafka_admin *a, struct kafka_topic_spec *spec, 
 }
 
 static bool make(struct kafka_admin *a, const struct kafka_topic_spec *spec, struct error *e) {
-  if (!kafka_topic_make(a, spec, false, e)) return false;
-  log_say(LOG_LEVEL_INFO, "topic made: %s", spec->name);
+  bool made = false;
+  if (!kafka_topic_make(a, spec, false, &made, e)) return false;
+  if (made) log_say(LOG_LEVEL_INFO, "topic made: %s", spec->name);
   return true;
 }
 
