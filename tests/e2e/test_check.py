@@ -97,6 +97,14 @@ BROKEN = {
     "no sinks": (SOURCE, [(1, 1, "the pipeline needs `sinks`", "sources", None)]),
     "lookups": (SOURCE + "lookups: {l: {}}\n" + SINK, [(3, 11, "lookup `l` needs `type`: http, file, sqlite or postgres", "l", None)]),
     "topic without brokers": (SOURCE + "topics:\n  t: {key: id}\n" + SINK, [(4, 3, "neither `from` nor brokers", "t", None)]),
+    "name of a topic": ("kafka: {brokers: 'h:9092'}\n" + SOURCE + "topics:\n  t: {from: lines, topic: a/b}\n" + SINK,
+                        [(5, 20, "a topic's name has letters", "topic", None)]),
+    "login at brokers": ("kafka:\n  brokers: h:9092\n  sasl: {mechanism: SCRAM, user: me}\n" + SOURCE + "topics:\n  t: {from: lines}\n" + SINK,
+                         [(3, 9, "needs `password`", None, None), (3, 21, "must be PLAIN or SCRAM-SHA-256 or SCRAM-SHA-512", "SCRAM", None)]),
+    # Of several topics each mistake of what they share is told once.
+    "options of the Kafka client": ("kafka:\n  brokers: h:9092\n  options:\n    fetch.wait.max.ms: 10\n    fetch.wait.maxms: 10\n    client.id: x\n"
+                                    + SOURCE + "topics:\n  t: {from: lines}\n  u: {topic: x}\nsinks:\n  out: {from: [t, u], type: table, url: 'sqlite:x', table: t}\n",
+                                    [(5, 5, "fetch.wait.maxms", "fetch", "fetch.wait.max.ms"), (6, 5, "client.id", "client", None)]),
     "column type": (SOURCE + "transforms:\n  a:\n    sql: SELECT id FROM lines\n    columns: {id: txt}\n" + SINK,
                     [(6, 19, "has no type `txt`", "txt", "text")]),
     "unknown input": (SOURCE + "transforms:\n  a:\n    sql: |\n      SELECT id,\n             x\n      FROM linse\n" + SINK,
