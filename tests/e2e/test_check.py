@@ -102,9 +102,9 @@ BROKEN = {
     "login at brokers": ("kafka:\n  brokers: h:9092\n  sasl: {mechanism: SCRAM, user: me}\n" + SOURCE + "topics:\n  t: {from: lines}\n" + SINK,
                          [(3, 9, "needs `password`", None, None), (3, 21, "must be PLAIN or SCRAM-SHA-256 or SCRAM-SHA-512", "SCRAM", None)]),
     # Of several topics each mistake of what they share is told once.
-    "options of the Kafka client": ("kafka:\n  brokers: h:9092\n  options:\n    fetch.wait.max.ms: 10\n    fetch.wait.maxms: 10\n    client.id: x\n"
+    "options of the Kafka client": ("kafka:\n  brokers: h:9092\n  options:\n    fetch.wait.max.ms: 10\n    fetch.wait.maxms: 10\n    security.protocol: ssl\n"
                                     + SOURCE + "topics:\n  t: {from: lines}\n  u: {topic: x}\nsinks:\n  out: {from: [t, u], type: table, url: 'sqlite:x', table: t}\n",
-                                    [(5, 5, "fetch.wait.maxms", "fetch", "fetch.wait.max.ms"), (6, 5, "client.id", "client", None)]),
+                                    [(5, 23, "fetch.wait.maxms", "10", None), (6, 24, "kafka.security", "ssl", None)]),
     "column type": (SOURCE + "transforms:\n  a:\n    sql: SELECT id FROM lines\n    columns: {id: txt}\n" + SINK,
                     [(6, 19, "has no type `txt`", "txt", "text")]),
     "unknown input": (SOURCE + "transforms:\n  a:\n    sql: |\n      SELECT id,\n             x\n      FROM linse\n" + SINK,
@@ -457,3 +457,33 @@ def test_schema_agrees_with_check(weir, tmp_path):
             "column type"]
     for name in told:
         assert not matches(schema, yaml.safe_load(BROKEN[name][0])), name
+
+
+KAFKA_SECRETS = """\
+kafka:
+  brokers: 127.0.0.1:1
+  sasl: {mechanism: %s, user: me, password: "hunter2"}
+  tls: {key_password: "hunter3", verify: insecure}
+  options: {ssl.key.password: "hunter4"}
+sources:
+  lines: {type: file, path: in.ndjson}
+topics:
+  t: {from: lines, key: id}
+sinks:
+  out: {from: t, type: file, path: out.ndjson}
+"""
+
+
+def test_secrets_of_kafka_are_not_shown(weir, tmp_path):
+    for mechanism in ("PLAIN", "NONE"):
+        for options in ((), ("--json",), ("--connect",)):
+            said_all = check(weir, tmp_path, KAFKA_SECRETS % mechanism, *options)
+            assert said_all.code == 2, said_all
+            assert "hunter" not in said_all.out + said_all.err, said_all
+    text = (KAFKA_SECRETS % "PLAIN").replace('ssl.key.password: "hunter4"', "socket.timeout.ms: 5000")
+    for options in ((), ("--json",)):
+        good = check(weir, tmp_path, text, *options)
+        assert good.code == 0 and "hunter" not in good.out + good.err, good
+    for form in ("text", "dot", "mermaid", "json"):
+        drawn = weir("graph", "pipe.yaml", "--format", form)
+        assert drawn.code == 0 and "hunter" not in drawn.out, drawn

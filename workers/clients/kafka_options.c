@@ -16,7 +16,7 @@ struct refusal {
 static const struct refusal refusals[] = {
     {"bootstrap.servers", "kafka.brokers"},
     {"metadata.broker.list", "kafka.brokers"},
-    {"security.protocol", "kafka.tls and kafka.sasl"},
+    {"security.protocol", "kafka.security and kafka.sasl"},
     {"ssl.ca.location", "kafka.tls.ca_file"},
     {"ssl.ca.pem", "kafka.tls.ca_file"},
     {"ssl.certificate.location", "kafka.tls.certificate"},
