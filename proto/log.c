@@ -78,19 +78,6 @@ static bool put_key(struct log_line *l, const char *key) {
   return true;
 }
 
-static uint32_t code_point(const uint8_t *at, size_t step) {
-  if (step == 1) return at[0];
-  uint32_t code = at[0] & (0xffu >> (step + 1));
-  for (size_t i = 1; i < step; i++) code = code << 6 | (at[i] & 0x3fu);
-  return code;
-}
-
-// Control characters of both sets, line and paragraph separators, and the marks that turn the direction of text.
-static bool is_unfit(uint32_t code) {
-  return code < 0x20 || (code >= 0x7f && code < 0xa0) || code == 0x2028 || code == 0x2029 || code == 0x200e || code == 0x200f ||
-         (code >= 0x202a && code <= 0x202e) || (code >= 0x2066 && code <= 0x2069) || code == 0x061c || code == 0xfeff;
-}
-
 // One character of a value, escaped where it must be, into `out`; returns its length. *step says how many bytes it took.
 static size_t escape(const uint8_t *at, size_t left, bool json, size_t *step, char out[CHARACTER_MOST + 1]) {
   *step = utf8_step(at, left);
@@ -99,7 +86,7 @@ static size_t escape(const uint8_t *at, size_t left, bool json, size_t *step, ch
     // A byte that is no UTF-8: JSON has only characters, so it becomes the replacement character there.
     return (size_t)snprintf(out, CHARACTER_MOST + 1, json ? "\\ufffd" : "\\x%02x", *at);
   }
-  uint32_t code = code_point(at, *step);
+  uint32_t code = utf8_code(at, *step);
   static const char plain[] = "\"\\\n\r\t", letters[] = "\"\\nrt";
   const char *found = code != 0 && code < 0x80 ? strchr(plain, (int)code) : NULL;
   if (found) {
@@ -107,7 +94,7 @@ static size_t escape(const uint8_t *at, size_t left, bool json, size_t *step, ch
     out[1] = letters[found - plain];
     return 2;
   }
-  if (is_unfit(code)) return (size_t)snprintf(out, CHARACTER_MOST + 1, "\\u%04x", code);
+  if (utf8_is_unfit(code)) return (size_t)snprintf(out, CHARACTER_MOST + 1, "\\u%04x", code);
   memcpy(out, at, *step);
   return *step;
 }

@@ -43,3 +43,15 @@ size_t utf8_check(const uint8_t *text, size_t length) {
   }
   return length;
 }
+
+uint32_t utf8_code(const uint8_t *at, size_t step) {
+  if (step == 1) return at[0];
+  uint32_t code = at[0] & (0xffu >> (step + 1));
+  for (size_t i = 1; i < step; i++) code = code << 6 | (at[i] & 0x3fu);
+  return code;
+}
+
+bool utf8_is_unfit(uint32_t code) {
+  return code < 0x20 || (code >= 0x7f && code < 0xa0) || code == 0x2028 || code == 0x2029 || code == 0x200e || code == 0x200f ||
+         (code >= 0x202a && code <= 0x202e) || (code >= 0x2066 && code <= 0x2069) || code == 0x061c || code == 0xfeff;
+}

@@ -9,6 +9,7 @@
 #include "proto/clock.h"
 #include "supervisor/json_text.h"
 #include "supervisor/plan_build.h"
+#include "supervisor/terminal.h"
 
 struct change {
   char *source, *partition, *identity, *edge;
@@ -121,7 +122,9 @@ static const char *effect_of(const struct change *c) {
 static void foretell(const struct setting_to *s, const struct change *c) {
   const struct position_answer *a = &c->answer;
   char first[CLOCK_TEXT], until[CLOCK_TEXT];
-  printf("source %s%s%s%s: from ", c->source, *c->partition ? " [" : "", c->partition, *c->partition ? "]" : "");
+  char *partition = terminal_text(c->partition);
+  printf("source %s%s%s%s: from ", c->source, *partition ? " [" : "", partition, *partition ? "]" : "");
+  free(partition);
   if (c->has_position)
     printf("position %" PRId64, c->from);
   else

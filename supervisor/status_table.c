@@ -7,6 +7,7 @@
 #include "proto/job.h"
 #include "supervisor/json_read.h"
 #include "supervisor/status.h"
+#include "supervisor/terminal.h"
 
 enum { COLUMNS_MOST = 16, CELL_MOST = 48, NUMBER_MOST = 32 };
 
@@ -106,11 +107,17 @@ static void oddities_print(struct buffer *out, struct job_value node) {
   free(name);
 }
 
+static char *shown_text(struct job_value node, const char *key) {
+  char *text = job_text(node, key, ""), *shown = terminal_text(text);
+  free(text);
+  return shown;
+}
+
 // What the nodes are waiting for, and what went wrong last.
 static void remarks_print(struct buffer *out, struct job_value nodes) {
   struct job_value node;
   for (struct job_walk walk = job_walk_start(nodes); job_walk_next(&walk, NULL, &node);) {
-    char *name = job_text(node, "name", ""), *doing = job_text(node, "doing", ""), *error = job_text(node, "last_error", "");
+    char *name = job_text(node, "name", ""), *doing = shown_text(node, "doing"), *error = shown_text(node, "last_error");
     if (job_has(job_get(node, "rows"))) table_remark(out, node, name);
     if (doing[0]) buffer_print(out, "%s/%lld: %s\n", name, (long long)job_int(node, "lane", 0), doing);
     if (error[0]) buffer_print(out, "%s/%lld: last error: %s\n", name, (long long)job_int(node, "lane", 0), error);

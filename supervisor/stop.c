@@ -11,6 +11,7 @@
 #include "supervisor/instance.h"
 #include "supervisor/lane.h"
 #include "supervisor/say.h"
+#include "supervisor/terminal.h"
 
 enum { LOOK_MS = 20 };
 
@@ -155,7 +156,11 @@ int stop_report(struct instance *i) {
   struct buffer block = {0};
   buffer_print(&block, "\nweir has stopped: %s `%s` of pipeline %s cannot go on.\n", worker_role_name(stop->culprit->plan->kind->role),
                stop->culprit->node->name, i->plan->pipeline);
-  if (stop->reason[0]) buffer_print(&block, "  %s\n", stop->reason);
+  if (stop->reason[0]) {
+    buffer_text(&block, "  ");
+    terminal_put(&block, stop->reason, STOP_REASON);
+    buffer_byte(&block, '\n');
+  }
   if (stop->failures > 1) buffer_print(&block, "  (%u more failed too; the log lines above name them)\n", stop->failures - 1);
   if (write(STDERR_FILENO, block.at, block.length) < 0) block.length = 0; // nobody listens
   buffer_free(&block);

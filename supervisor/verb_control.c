@@ -16,6 +16,7 @@
 #include "supervisor/plan_build.h"
 #include "supervisor/state_folder.h"
 #include "supervisor/status.h"
+#include "supervisor/terminal.h"
 
 enum { EXIT_RUN_TIME = 1, EXIT_USAGE = 2, EXIT_MACHINE = 3 };
 enum { TELL_MS = 2000, TELL_AGAIN_MS = 5000 };
@@ -67,7 +68,9 @@ static bool print_all(const struct buffer *out) {
 static void tell_node(struct job_value node) {
   char *name = job_text(node, "name", ""), *state = job_text(node, "state", ""), *doing = job_text(node, "doing", "");
   bool waits = strcmp(state, "waiting") == 0 || strcmp(state, "blocked") == 0;
-  if (waits) fprintf(stderr, "weir stop: %s is %s%s%s\n", name, state, *doing ? ": " : "", doing);
+  char *shown = terminal_text(doing);
+  if (waits) fprintf(stderr, "weir stop: %s is %s%s%s\n", name, state, *shown ? ": " : "", shown);
+  free(shown);
   free(name);
   free(state);
   free(doing);

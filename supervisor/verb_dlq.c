@@ -12,10 +12,11 @@
 #include "proto/msgpack.h"
 #include "proto/utf8.h"
 #include "supervisor/json_text.h"
+#include "supervisor/terminal.h"
 #include "supervisor/verb_retry.h"
 #include "supervisor/verb_stores.h"
 
-enum { LIMIT_DEFAULT = 1000, SHOWN_MOST = 60 };
+enum { LIMIT_DEFAULT = 1000, NODE_MOST = 24, CODE_MOST = 16, PARTITION_MOST = 200, SHOWN_MOST = 60 };
 
 enum form { FORM_TABLE, FORM_JSON, FORM_LINES, FORM_WHOLE };
 
@@ -76,20 +77,17 @@ static void put_letter(struct json_text *j, const struct store_letter *l, bool w
   json_text_close(j, '}');
 }
 
-// A text of the store for a terminal: control characters are shown as '?', long ones are cut.
-static void put_cell(struct buffer *out, const char *text, size_t most) {
-  size_t length = strnlen(text, most);
-  for (size_t i = 0; i < length; i++) buffer_byte(out, (unsigned char)text[i] < ' ' || text[i] == 127 ? '?' : (uint8_t)text[i]);
-  if (text[length]) buffer_text(out, "...");
-}
-
 static void put_row(struct buffer *out, const struct store_letter *l) {
   buffer_print(out, "%.12s  ", l->id);
-  put_cell(out, l->node, 24);
+  terminal_put(out, l->node, NODE_MOST);
   buffer_text(out, "  ");
-  put_cell(out, *l->code ? l->code : "-", 16);
-  buffer_print(out, "  %s:%s@%" PRId64 ".%" PRId64 "  %s  ", l->source, l->partition, l->position, l->part, l->last);
-  put_cell(out, l->reason, SHOWN_MOST);
+  terminal_put(out, *l->code ? l->code : "-", CODE_MOST);
+  buffer_text(out, "  ");
+  terminal_put(out, l->source, SHOWN_MOST);
+  buffer_byte(out, ':');
+  terminal_put(out, l->partition, PARTITION_MOST);
+  buffer_print(out, "@%" PRId64 ".%" PRId64 "  %s  ", l->position, l->part, l->last);
+  terminal_put(out, l->reason, SHOWN_MOST);
   buffer_byte(out, '\n');
 }
 
@@ -111,6 +109,7 @@ static bool tell_letter(void *context, const struct store_letter *l) {
     fwrite(listing->out.at, 1, listing->out.length, stdout);
     buffer_clear(&listing->out);
   }
+  if (ferror(stdout)) return false; // nobody takes it any more
   return listing->filter.limit == 0 || (int64_t)listing->count < listing->filter.limit;
 }
 
@@ -137,14 +136,17 @@ static int list(const struct plan *plan, struct listing *listing) {
   if (listing->form == FORM_TABLE && code == VERB_OK)
     fprintf(stderr, "%" PRIu64 " dead letter%s%s\n", listing->count, listing->count == 1 ? "" : "s",
             listing->filter.limit > 0 && (int64_t)listing->count >= listing->filter.limit ? ", there may be more (--limit)" : "");
-  return printed && fflush(stdout) == 0 ? code : VERB_FAILED;
+  return printed && fflush(stdout) == 0 && !ferror(stdout) ? code : VERB_FAILED;
 }
 
 static bool drop_store(void *context, const struct plan *plan, const struct plan_node *sink, struct store *store, struct error *e) {
   struct listing *listing = context;
+  struct store_filter left = listing->filter;
   uint64_t dropped = 0;
   (void)plan, (void)sink;
-  if (!store_drop(store, &listing->filter, &dropped, e)) return false;
+  // The limit is for all stores together.
+  if (left.limit > 0 && (left.limit -= (int64_t)listing->count) <= 0) return true;
+  if (!store_drop(store, &left, &dropped, e)) return false;
   listing->count += dropped;
   return true;
 }

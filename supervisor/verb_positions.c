@@ -12,6 +12,7 @@
 
 #include "supervisor/json_text.h"
 #include "supervisor/positions_set.h"
+#include "supervisor/terminal.h"
 #include "supervisor/verb_stores.h"
 
 // ---- show
@@ -45,8 +46,11 @@ static void show_json(struct showing *s, const struct store_position *p) {
 }
 
 static void show_text(struct showing *s, const struct store_position *p) {
-  buffer_print(&s->out, "%s <- %s", s->sink, p->edge);
-  if (*p->partition) buffer_print(&s->out, " [%s]", p->partition);
+  char *partition = terminal_text(p->partition), *edge = terminal_text(p->edge);
+  buffer_print(&s->out, "%s <- %s", s->sink, edge);
+  if (*partition) buffer_print(&s->out, " [%s]", partition);
+  free(partition);
+  free(edge);
   if (p->has_position)
     buffer_print(&s->out, "  at %" PRId64, p->position);
   else

@@ -8,6 +8,7 @@
 
 #include "supervisor/plan_build.h"
 #include "supervisor/suggest.h"
+#include "supervisor/terminal.h"
 
 // ---- words
 
@@ -86,7 +87,9 @@ static bool visit_one(const struct plan *plan, const struct plan_node *sink, sto
   struct store *store = sink->kind->store(&place, &e);
   bool good = store && visit(context, plan, sink, store, &e);
   store_close(store);
-  if (!good) fprintf(stderr, "weir: sink %s: %s\n", sink->name, e.text);
+  char *why = good ? NULL : terminal_text(e.text);
+  if (why) fprintf(stderr, "weir: sink %s: %s\n", sink->name, why);
+  free(why);
   return good;
 }
 

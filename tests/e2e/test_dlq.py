@@ -100,3 +100,36 @@ def test_nothing_there_yet(weir, pipeline, tmp_path):
     file = pipeline(PIPELINE % '  out: {from: cleaned, type: table, url: "sqlite:t.db", table: t}')
     assert listed(weir, file) == []
     assert not (tmp_path / "t.db").exists()  # looking makes nothing
+
+
+TWO_STORES = """
+pipeline: letters
+sources:
+  lines: {type: file, path: "in/*"}
+sinks:
+  one: {from: lines, type: table, url: "sqlite:one.db", table: t, columns: {id: bigint}}
+  two: {from: lines, type: table, url: "sqlite:two.db", table: t, columns: {id: bigint}}
+dead_letters: {stop_above: 1}
+"""
+
+
+def test_a_limit_is_for_all_stores_together(weir, pipeline, tmp_path):
+    file = pipeline(TWO_STORES)
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a").write_text('{"id": "x"}\n{"id": "y"}\n{"id": 3}\n')
+    assert weir("run", file, "--once", "--state", "state").code == 0
+    assert len(listed(weir, file)) == 4
+    done = weir("dlq", "drop", file, "--state", "state", "--all", "--limit", "3", "--yes")
+    assert done.code == 0 and "3 dead letters dropped" in done.out, done
+    assert len(listed(weir, file)) == 1
+
+
+def test_names_cannot_change_what_a_terminal_shows(weir, pipeline, tmp_path):
+    file = pipeline(TWO_STORES)
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "\x1b[2J\u009b1A\u202e").write_text('{"id": "x"}\n{"id": 3}\n')
+    assert weir("run", file, "--once", "--state", "state").code == 0
+    for words in (["dlq", "list", file], ["positions", "show", file], ["positions", "set", file, "one", "--to", "0", "--dry-run"]):
+        done = weir(*words, "--state", "state")
+        assert done.code == 0 and "in/?[2J?1A?" in done.out, done
+        assert not any(ord(c) < 32 and c != "\n" or 127 <= ord(c) < 160 for c in done.out + done.err), done
