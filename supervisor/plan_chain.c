@@ -13,7 +13,7 @@
 
 enum {
   RING_BYTES = 2 << 20,
-  RING_BYTES_COPY = 8 << 20, // COPY takes large batches: a small ring would make it wait
+  RING_BYTES_LARGE = 8 << 20, // COPY and transactions of Kafka take large batches: a small ring would make them wait
   CHAIN_WORKERS = 64,
 };
 
@@ -48,7 +48,8 @@ static void warn_of_dead_ends(struct draft *d, const bool *useful) {
 
 // ---- rings
 
-static bool is_copy_sink(const struct plan_node *node) {
+static bool takes_large_batches(const struct plan_node *node) {
+  if (node->section == PLAN_TOPIC) return node->at_brokers && node->kind;
   if (node->section != PLAN_SINK || strcmp(node->kind->name, "table") != 0) return false;
   char *url = job_text(plan_settings(node), "url", ""), *mode = job_text(plan_settings(node), "mode", "");
   bool copy = strcmp(mode, "append") == 0 && strncmp(url, "sqlite:", 7) != 0;
@@ -65,7 +66,7 @@ static uint64_t ring_bytes(const struct growth *g, size_t parent) {
   if (own > 0) return (uint64_t)own;
   if (bytes > 0) return (uint64_t)bytes;
   for (size_t i = parent + 1; i < g->chain->worker_count; i++)
-    if (g->chain->workers[i].parent == parent && is_copy_sink(&p->nodes[g->chain->workers[i].node])) return RING_BYTES_COPY;
+    if (g->chain->workers[i].parent == parent && takes_large_batches(&p->nodes[g->chain->workers[i].node])) return RING_BYTES_LARGE;
   return RING_BYTES;
 }
 

@@ -331,7 +331,7 @@ def test_a_frozen_instance_is_fenced(start, write, kafka, tmp_path):
     eventually("the second writes", lambda: "connected to Kafka" in second.err)
     first.freeze(signal.SIGCONT)
     gone = first.wait()
-    assert gone.code == 1 and "belong to another instance now" in gone.err, gone
+    assert gone.code == 1 and "another instance" in gone.err, gone
     eventually("all is there", lambda: counter.count() >= total)
     second.stop()
     assert ids(kafka, topic) == list(range(total))
@@ -350,3 +350,105 @@ def test_a_position_that_is_set_while_it_runs(start, weir, write, kafka, tmp_pat
     eventually("all is there again", lambda: counter.count() >= 2001)
     running.stop()
     assert ids(kafka, topic) == sorted(list(range(1000)) * 2 + [1000])
+
+
+# ---- from topic to topic
+
+
+HOP = """
+pipeline: hop-%s
+kafka: {brokers: "%s"}
+topics:
+  input: {topic: %s, %s}
+  output: {from: kept, topic: %s, key: id, rows: 300}
+transforms:
+  kept: {sql: "SELECT id, _partition AS p, _offset AS o FROM input"}
+"""
+
+
+class Load:
+    """Records in `topic`, more of them whenever asked."""
+
+    def __init__(self, kafka, partitions):
+        self.kafka, self.total = kafka, 0
+        self.topic, self.copy = kafka.create_topic(partitions=partitions), kafka.create_topic(partitions=3)
+        self.counter = kafka.counter(self.copy)
+
+    def add(self, count):
+        self.kafka.produce(self.topic, [("k%d" % n, json.dumps({"id": n})) for n in range(self.total, self.total + count)])
+        self.total += count
+
+    def wait(self, instances=()):
+        def look():
+            for one in instances:
+                assert one.alive, one.result()
+            return self.counter.count() >= self.total
+        eventually("%d records are copied" % self.total, look, pause=0.1)
+
+    def check(self):
+        assert ids(self.kafka, self.copy) == list(range(self.total))
+
+
+@pytest.fixture
+def hop(pipeline, kafka):
+    def write(load, settings, name="hop.yaml"):
+        return pipeline(HOP % (load.topic, kafka.servers, load.topic, settings, load.copy), name)
+    return write
+
+
+def test_every_worker_of_a_hop_is_killed(start, kafka, hop):
+    load = Load(kafka, 4)
+    running = start(hop(load, "lanes: 2"))
+    chance = random.Random(11)
+    for n in range(9):
+        load.add(3000)
+        time.sleep(chance.random() * 0.3)
+        workers = running.workers(("producer", "transformer", "sinker")[n % 3])
+        if workers:
+            try:
+                os.kill(chance.choice(workers).pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass  # the one killed before, seen before it was reaped
+    load.wait([running])
+    running.stop()
+    load.check()
+
+
+def test_four_lanes_become_two_while_the_old_instance_sleeps(start, kafka, hop, tmp_path):
+    load = Load(kafka, 4)
+    load.add(20000)
+    first = start(hop(load, "lanes: 4", "four.yaml"), "--state", tmp_path / "one")
+    eventually("the first writes", lambda: load.counter.count() > 2000)
+    first.freeze()
+    second = start(hop(load, "lanes: 2", "two.yaml"), "--state", tmp_path / "two", "--take-over")
+    load.add(20000)
+    eventually("the second writes", lambda: second.err.count("connected to Kafka") == 2)
+    first.freeze(signal.SIGCONT)
+    gone = first.wait()
+    assert gone.code == 1 and "another instance" in gone.err, gone
+    load.wait([second])
+    second.stop()
+    load.check()
+
+
+def test_three_instances_share_a_topic(start, kafka, hop, tmp_path):
+    load = Load(kafka, 12)
+    file = hop(load, "assign: group, lanes: 2")
+    instances = [start(file, "--state", tmp_path / str(n)) for n in range(2)]
+    load.add(10000)
+    load.wait(instances)
+    instances.append(start(file, "--state", tmp_path / "2"))  # one comes
+    load.add(10000)
+    load.wait(instances)
+    instances[0].kill_tree()  # one goes
+    load.add(10000)
+    load.wait(instances[1:])
+    instances[1].freeze()  # one sleeps, and wakes up when others have its partitions
+    load.add(10000)
+    load.wait(instances[2:])
+    instances[1].freeze(signal.SIGCONT)
+    load.add(10000)
+    load.wait(instances[1:])
+    for one in instances[1:]:
+        one.stop()
+    load.check()

@@ -43,8 +43,6 @@ struct kafka_admin *kafka_admin_of(struct kafka_target *t, enum kafka_view view,
 static struct target *target_make(const struct target_setup *setup, struct error *e) {
   struct kafka_target *t = memory_get(sizeof *t);
   t->base = (struct target){.kind = &target_kafka, .setup = *setup};
-  // In a shared chain streams come and go between living instances: nobody waits for the other's silence.
-  t->base.setup.take_over = setup->take_over || setup->shared;
   if (!topic_settings_read(&t->settings, setup->settings, e)) {
     free(t);
     return NULL;
@@ -226,19 +224,25 @@ static bool commit_begun(struct kafka_target *t, struct error *e) {
   return true;
 }
 
-// A shared chain: what another instance has taken from us is not taken back.
-static void mark_taken(struct kafka_target *t, struct target_stream **streams, size_t count) {
+// A shared chain: what another instance has taken from us is not taken back. This is looked for before its fence is taken.
+static bool mark_taken(struct kafka_target *t, struct target_stream **streams, size_t count, struct error *e) {
+  bool any = false;
+  for (size_t i = 0; i < count; i++) any = any || streams[i]->epoch > 0 || streams[i]->was_ours;
+  if (!any) return true;
+  if (!kafka_positions_read(&t->positions, t->admin, t->partition, e)) return false;
   for (size_t i = 0; i < count; i++) {
     struct target_stored stored = stored_of(t, streams[i]);
-    if (streams[i]->epoch > 0 && stored.exists && !owner_is_state(stored.owner, t->base.setup.state_id)) streams[i]->lost = true;
+    bool foreign = stored.exists && stored.owner[0] != '\0' && !owner_is_state(stored.owner, t->base.setup.state_id);
+    if (foreign && (streams[i]->epoch > 0 || streams[i]->was_ours)) streams[i]->lost = true;
   }
+  return true;
 }
 
 // The writers of streams that came. Positions are read again behind their init.
 static bool take_streams(struct kafka_target *t, struct target_stream **streams, size_t count, struct error *e) {
   struct kafka_writer_setup setup = kafka_setup_of(t);
   bool added = false;
-  mark_taken(t, streams, count);
+  if (!mark_taken(t, streams, count, e)) return false;
   for (size_t i = 0; i < count; i++) {
     struct target_stream *s = streams[i];
     struct kafka_writer *w = writer_of(t, s);
