@@ -55,7 +55,7 @@ void plan_letters(struct draft *d);
 bool plan_topic_same(const struct plan *plan, size_t writer, size_t reader);
 void plan_ask(struct draft *d, bool connect);
 void plan_grow(struct draft *d);
-// Lookups (plan_lookup.c). The usable ones for a check: `list` has room for all nodes, so has `nodes`, their indexes.
+// Lookups (plan_lookup.c). All of them for a check: `list` has room for all nodes, so has `nodes`, their indexes; each may be NULL.
 size_t plan_lookup_list(const struct draft *d, struct check_lookup *list, size_t *nodes);
 // Takes what the check of a transform says about them.
 void plan_lookup_link(struct draft *d, size_t index, struct check *c);

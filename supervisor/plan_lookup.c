@@ -11,7 +11,7 @@ size_t plan_lookup_list(const struct draft *d, struct check_lookup *list, size_t
   const struct plan *p = d->plan;
   size_t count = 0;
   for (size_t i = 0; i < p->node_count; i++) {
-    if (p->nodes[i].section != PLAN_LOOKUP || !d->nodes[i].usable) continue;
+    if (p->nodes[i].section != PLAN_LOOKUP) continue;
     if (list) list[count] = (struct check_lookup){.name = p->nodes[i].name, .settings = plan_settings(&p->nodes[i])};
     if (nodes) nodes[count] = i;
     count++;

@@ -33,6 +33,7 @@ if [ "${1:-full}" = short ]; then
   check run.py --route file-postgres --role transformer --kills 10 --rows 20000 --lanes 2
   WEIR=$crash_weir check points.py --times 1,3 --route file-sqlite --route file-file --route http-postgres --route trim-sqlite
   WEIR=$crash_weir check retry.py --times 1
+  WEIR=$crash_weir check lookup.py --times 1
   check outages.py --times 3
 else
   for route in file-sqlite file-postgres; do
@@ -54,6 +55,7 @@ else
   done
   WEIR=$crash_weir check points.py
   WEIR=$crash_weir check retry.py
+  WEIR=$crash_weir check lookup.py
   for seed in 1 2 3; do
     check outages.py --seed $seed
   done

@@ -422,3 +422,98 @@ def test_check_refuses_what_cannot_be_a_lookup(weir, write):
         file.write_text(text.replace(was, becomes))
         done = weir("check", file)
         assert done.code == 2 and told in done.err, (becomes, done)
+
+
+def test_a_mistake_in_a_lookup_is_told_once(weir, write):
+    file = write("type: file\npath: titles")
+    file.write_text(file.read_text().replace("level: bigint, tags", "level: number, tags", 1))
+    done = weir("check", file)
+    assert done.code == 2 and done.err.count(" error: ") == 2, done
+    assert "the lookup that it joins has mistakes of its own" in done.err
+
+
+def test_a_lookup_that_nobody_joins_does_not_run(weir, write, tmp_path):
+    file = write("type: file\npath: titles")
+    file.write_text(file.read_text().replace("LEFT JOIN titles t ON t.id = l.id", "").replace("follow: true, poll: 20ms", "follow: false")
+                    .replace("t.title, t.since, t.level, t.tags, t.open, coalesce(t.title, 'none') AS shown", "l.x AS title")
+                    .replace("columns: {n: bigint not null, id: text, title: text, since: timestamp, level: bigint, tags: json, open: boolean, shown: text}",
+                             "columns: {n: bigint}"))
+    (tmp_path / "in.ndjson").write_text("")
+    done = weir("check", file)
+    assert done.code == 0 and "no transform that runs joins lookup `titles`" in done.err, done
+    done = weir("run", file, "--once")
+    assert done.code == 0 and "lookup loaded" not in done.err, done
+
+
+def test_columns_that_are_joined_beside_the_key_get_an_index(start, weir, site, api, feed, tmp_path):
+    rows = [{"id": "k%d" % n, "title": "t%d" % n, "level": n} for n in range(3000)]
+    site.pages["/titles"] = json.dumps({"rows": rows}).encode()
+    file = api("1h")
+    file.write_text(file.read_text().replace("ON t.id = l.id", "ON t.level = l.id"))
+    done = weir("check", file)
+    assert done.code == 0 and "lookup titles gets an index on level" in done.out and "whole" not in done.err, done
+    running = start(file)
+    feed.send(*["%d" % n for n in range(500)])
+    assert feed.rows(running) == [(n + 1, "t%d" % n) for n in range(500)]
+    connection = sqlite3.connect("file:%s?mode=ro" % (tmp_path / ".weir" / "lookups" / "lookups" / files(tmp_path)[0]), uri=True)
+    indexes = [sql for (sql,) in connection.execute("SELECT sql FROM sqlite_master WHERE type = 'index'")]
+    connection.close()
+    assert len(indexes) == 2 and any('("level")' in sql for sql in indexes)
+
+
+def test_a_join_without_equality_is_warned_of(weir, write):
+    file = write("type: file\npath: titles")
+    file.write_text(file.read_text().replace("ON t.id = l.id", "ON t.title LIKE l.id"))
+    done = weir("check", file)
+    assert done.code == 0 and "read from its first to its last row for each record" in done.err, done
+
+
+def test_letters_that_lacked_a_row_are_sent_again(start, weir, site, api, feed, sqlite_target):
+    site.pages["/titles"] = answer(a="Anna")
+    file = api()
+    file.write_text(file.read_text().replace("sinks:", "    checks: {known: title IS NOT NULL}\ndead_letters: {stop_above: 100%}\nsinks:"))
+    running = start(file)
+    feed.send("a", "b", "c")
+    eventually("two letters", lambda: "weir_dead" in sqlite_target.tables() and count(sqlite_target, "weir_dead") == 2)
+    site.pages["/titles"] = answer(a="Anna", b="Bert")
+    eventually("the new table", lambda: node(weir, file)["rows"] == 2)
+    assert weir("dlq", "retry", file).code == 0
+    eventually("the letter has become a row", lambda: (2, "Bert") in feed.target.query("SELECT n, title FROM out"))
+    eventually("the other is a letter again", lambda: count(sqlite_target, "weir_dead") == 1)
+    assert running.stop().code == 0
+    site.pages["/titles"] = answer(c="Cora")
+    done = weir("dlq", "retry", file)  # without a running instance
+    assert done.code == 0, done
+    assert (3, "Cora") in feed.target.query("SELECT n, title FROM out") and count(sqlite_target, "weir_dead") == 0
+
+
+def test_a_reload_brings_another_lookup(start, weir, site, api, feed):
+    site.pages["/titles"] = answer(a="Anna")
+    site.pages["/others"] = answer(a="Another")
+    file = api()
+    running = start(file)
+    assert feed.title(running, "a") == "Anna"
+    file.write_text(file.read_text().replace(site.url("/titles"), site.url("/others")))
+    os.kill(running.pid, signal.SIGHUP)
+    feed.until(running, "a", "Another")
+    assert running.stop().code == 0
+
+
+def test_two_lanes_join_one_lookup(start, weir, site, api, feed, tmp_path):
+    site.pages["/titles"] = answer(a="Anna")
+    file = api()
+    (tmp_path / "two.ndjson").write_text("".join(json.dumps({"n": 100000 + n, "id": "a"}) + "\n" for n in range(100)))
+    file.write_text(file.read_text().replace("path: in.ndjson", "path: [in.ndjson, two.ndjson], lanes: 2"))
+    running = start(file)
+    feed.send("a")
+    eventually("both files", lambda: "out" in feed.target.tables() and count(feed.target, "out") == 101)
+    assert len(running.workers("lookup")) == 1 and len(running.workers("transformer")) == 2
+    site.pages["/titles"] = answer(a="Antonia")
+
+    def replaced():
+        feed.send("a")
+        with open(tmp_path / "two.ndjson", "a") as two:
+            two.write(json.dumps({"n": 200000, "id": "a"}) + "\n")
+        return feed.target.query("SELECT count(DISTINCT n > 99999) FROM out WHERE title = 'Antonia'") == [(2,)]
+    eventually("replaced in both", replaced)
+    assert running.stop().code == 0

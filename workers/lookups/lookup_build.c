@@ -1,8 +1,10 @@
 // Rows into the file of a new table. Each value is cast by the rules of `columns:` (workers/common/cells.h); one that does not fit makes
 // the whole load fail, because a table with holes would be joined without a word.
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "proto/limits.h"
 #include "proto/utf8.h"
 #include "workers/lookups/lookup.h"
 
@@ -72,7 +74,15 @@ static bool store_failed(const struct lookup_build *b, struct error *e) {
   return false;
 }
 
+// The transformers take no longer values.
+static bool is_short(size_t length, char *why) {
+  if (length <= LIMIT_RECORD) return true;
+  snprintf(why, WHY, "%zu bytes are more than %d", length, LIMIT_RECORD);
+  return false;
+}
+
 static bool text_bind(struct lookup_build *b, int parameter, const uint8_t *bytes, size_t length, char *why) {
+  if (!is_short(length, why)) return false;
   if (utf8_check(bytes, length) != length) {
     strcpy(why, "the text is not UTF-8");
     return false;
@@ -112,7 +122,10 @@ static bool cell_bind(struct lookup_build *b, size_t column, const struct cell *
   case MSGPACK_DOUBLE: sqlite_bind_double(b->insert, parameter, v->d); return true;
   case MSGPACK_TIMESTAMP: sqlite_bind_int(b->insert, parameter, v->micros); return true;
   case MSGPACK_TEXT: return text_bind(b, parameter, v->bytes, v->length, why);
-  case MSGPACK_BYTES: sqlite_bind_blob(b->insert, parameter, v->bytes, v->length); return true;
+  case MSGPACK_BYTES:
+    if (!is_short(v->length, why)) return false;
+    sqlite_bind_blob(b->insert, parameter, v->bytes, v->length);
+    return true;
   // No cast of a typed column gives these.
   case MSGPACK_UINT:
   case MSGPACK_ARRAY:

@@ -127,6 +127,10 @@ static bool find_table(struct discovery *d, const char *name) {
   while (i < spec->input_count && strcasecmp(spec->inputs[i], name) != 0) i++;
   long offset = find_word(spec->sql, name);
   struct attached_lookup *lookup = sql_lookup_find(engine, name);
+  if (lookup && plain) {
+    sql_problem_add(d->problems, false, "sql", offset, NULL, "a lookup is named without \"main.\" in front: \"%s\"", name);
+    return false;
+  }
   if (lookup) return attach_lookup(d, lookup, offset);
   if (i == spec->input_count) {
     sql_problem_add(d->problems, false, "sql", offset, nearest_table(d, name), "there is no source, topic, transform or lookup \"%s\"",

@@ -2,15 +2,31 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "workers/common/lookup_shape.h"
 #include "workers/sql/engine.h"
 #include "workers/sql/sql_stage.h"
 #include "workers/workers.h"
 
+// "there is no ... NAME", but there is a lookup of that name: it was left out because its settings are wrong, which is told elsewhere.
+static bool is_of_broken(const struct check *c, const struct sql_problem *p) {
+  for (size_t i = 0; i < c->lookup_count; i++) {
+    char *end = memory_print("there is no source, topic, transform or lookup \"%s\"", c->lookups[i].name);
+    bool same = strcasecmp(end, p->text) == 0;
+    free(end);
+    if (same) return true;
+  }
+  return false;
+}
+
 static void take_problems(struct check *c, const struct sql_problems *problems) {
   for (size_t i = 0; i < problems->count; i++) {
     const struct sql_problem *p = &problems->list[i];
+    if (is_of_broken(c, p)) {
+      check_find(c, CHECK_ERROR, p->setting, p->offset, NULL, "the lookup that it joins has mistakes of its own");
+      continue;
+    }
     check_find(c, p->warning ? CHECK_WARNING : CHECK_ERROR, p->setting, p->offset, p->suggestion, "%s", p->text);
   }
 }

@@ -74,9 +74,9 @@ static bool lookup_look(struct stage *s, size_t index) {
   struct error e = {0};
   bool broken = false;
   char *path = lookup_path(s->w->state, l->name, generation);
-  CRASH_POINT("sql.before_swap");
+  CRASH_POINT("lookup.before_swap");
   bool swapped = sql_engine_swap_lookup(s->engine, index, path, &broken, &e);
-  CRASH_POINT("sql.swapped");
+  CRASH_POINT("lookup.swapped");
   free(path);
   if (swapped) {
     path_set(s, l, generation);
