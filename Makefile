@@ -23,7 +23,7 @@ PACKAGES_BUILD := gcc g++ make libc6-dev libsimdjson-dev libyaml-dev libevent-de
 PACKAGES_RUN   := ca-certificates python3
 # A real Kafka broker: Java, and what fetches its jars. The broker itself is no Debian package (tests/support/kafka_server.py).
 PACKAGES_KAFKA := maven openjdk-17-jre-headless
-PACKAGES_TEST  := clang clang-format libclang-rt-14-dev libcmocka-dev libmsgpack-dev postgresql-15 python3-pytest python3-psycopg2 \
+PACKAGES_TEST  := clang clang-format libclang-rt-14-dev libcmocka-dev libmsgpack-dev postgresql-15 pgbouncer python3-pytest python3-psycopg2 \
                   sqlite3 spin strace procps openssl patch util-linux iproute2 kcat python3-confluent-kafka $(PACKAGES_KAFKA)
 # For the test of the container image alone, which is skipped where they cannot be had.
 PACKAGES_CONTAINER := podman buildah runc debootstrap

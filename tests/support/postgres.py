@@ -29,7 +29,7 @@ def binaries():
 
 
 class Postgres:
-    def __init__(self, settings=()):
+    def __init__(self, settings=(), prepare=None):
         self.bin = binaries()
         if self.bin is None:
             raise RuntimeError("PostgreSQL is not installed (package postgresql-15)")
@@ -44,7 +44,17 @@ class Postgres:
             os.chown(self.folder, user.pw_uid, user.pw_gid)
             self.as_user = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
         self.run("initdb", "-D", self.data, "-U", "weir", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8")
+        if prepare:
+            prepare(self)
         self.start()
+
+    def take_in(self, path):
+        """A copy of a file into the data folder, readable by the server alone."""
+        copy = os.path.join(self.data, os.path.basename(path))
+        shutil.copyfile(path, copy)
+        if self.as_user:
+            os.chown(copy, self.as_user["user"], self.as_user["group"])
+        os.chmod(copy, 0o600)
 
     def run(self, program, *arguments):
         subprocess.run([os.path.join(self.bin, program), *arguments], check=True, cwd=self.folder, stdout=subprocess.DEVNULL,

@@ -100,6 +100,10 @@ int postgres_wait_socket(struct postgres *p, short events, uint64_t *since_ns, s
     return -1;
   }
   if (ready > 0) return 1;
+  if (p->deadline_ns > 0 && clock_monotonic_ns() > p->deadline_ns) {
+    error_set(e, ERROR_OUTAGE, "connect", "PostgreSQL at %s does not answer", p->place);
+    return -1;
+  }
   if (p->options.tick) p->options.tick(p->options.context, (unsigned)((clock_monotonic_ns() - *since_ns) / 1000000000));
   return 0;
 }

@@ -10,7 +10,8 @@
 // "connect" or "connection". Of several errors of one statement the first counts: the last is only its echo.
 //
 // Sessions: UTF-8, UTC, synchronous_commit on, read committed; the server looks after our socket (client_connection_check_interval), so
-// that a dead client's transaction ends at once. TLS to a remote host is on and verified unless the URL says otherwise in words.
+// that a dead client's transaction ends at once. A pooler in between (PgBouncer) must give each session a connection of its own. TLS to a
+// remote host is on and verified unless the URL says otherwise in words.
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>
@@ -28,8 +29,9 @@ struct postgres_options {
   void *context;
 };
 
-struct postgres *postgres_open(const struct postgres_options *options, struct error *e); // NULL: ERROR_OUTAGE or ERROR_CONFIG
-void postgres_close(struct postgres *p);                                                 // NULL is allowed
+// NULL: ERROR_OUTAGE or ERROR_CONFIG; ERROR_OPERATOR behind a pooler that does not keep a session together.
+struct postgres *postgres_open(const struct postgres_options *options, struct error *e);
+void postgres_close(struct postgres *p); // NULL is allowed
 // False: the connection is broken, close it.
 bool postgres_is_sound(const struct postgres *p);
 // "127.0.0.1:5432/db as user", for messages: no password. Valid until close.

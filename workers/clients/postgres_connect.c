@@ -33,7 +33,8 @@ static void parameter_add(struct parameters *p, const char *key, const char *val
 
 static bool is_local(const char *host) {
   if (!host || host[0] == '\0' || host[0] == '/' || host[0] == '@') return true; // a socket
-  return strcmp(host, "localhost") == 0 || strncmp(host, "127.", 4) == 0 || strcmp(host, "::1") == 0;
+  bool number = strncmp(host, "127.", 4) == 0 && strspn(host, "0123456789.") == strlen(host);
+  return number || strcmp(host, "localhost") == 0 || strcmp(host, "::1") == 0;
 }
 
 // True when one of the hosts (a list with commas) is another machine.
@@ -130,9 +131,12 @@ static bool session_set(struct postgres *p, struct error *e) {
   };
   char *sql = memory_print("SET standard_conforming_strings = on; SET timezone = 'UTC'; SET bytea_output = 'hex'; "
                            "SET default_transaction_isolation = 'read committed'; SET synchronous_commit = on; "
-                           "SET idle_in_transaction_session_timeout = '60s'; SET statement_timeout = %llu",
+                           "SET idle_in_transaction_session_timeout = '60s'; SET statement_timeout = %llu; SELECT pg_backend_pid()",
                            (unsigned long long)p->options.statement_ms);
-  bool ok = postgres_exec(p, sql, e);
+  struct postgres_result *r = postgres_query(p, sql, e);
+  bool ok = r != NULL;
+  if (ok) p->backend = (int)postgres_int(r, 0, 0);
+  postgres_result_free(r);
   free(sql);
   struct error ignored = {0};
   for (size_t i = 0; ok && i < sizeof tries / sizeof tries[0]; i++)
@@ -171,12 +175,14 @@ static void drop_notice(void *context, const PGresult *r) {
   (void)context, (void)r;
 }
 
-struct postgres *postgres_open(const struct postgres_options *options, struct error *e) {
+// `most_ms`: how long it may wait for anything, ever; 0: as long as it takes.
+static struct postgres *session_open(const struct postgres_options *options, uint64_t most_ms, struct error *e) {
   struct parameters parameters = {0};
   PQconninfoOption *parsed;
   struct postgres *p = NULL;
   if (parameters_read(&parameters, options, &parsed, e)) {
     p = postgres_new(options, &parameters);
+    if (most_ms > 0) p->deadline_ns = clock_monotonic_ns() + most_ms * 1000000;
     bool good = p->link && connect_finish(p, e);
     if (good) {
       PQsetNoticeReceiver(p->link, drop_notice, NULL);
@@ -190,6 +196,52 @@ struct postgres *postgres_open(const struct postgres_options *options, struct er
   }
   parameters_free(&parameters, parsed);
   return p;
+}
+
+// ---- poolers
+
+enum { POOLER_ROUNDS = 3, POOLER_MS = 5000 };
+
+// Which process of the server answers now; 0: e is set.
+static int backend_now(struct postgres *p, struct error *e) {
+  struct postgres_result *r = postgres_query(p, "SELECT pg_backend_pid()", e);
+  int pid = r ? (int)postgres_int(r, 0, 0) : 0;
+  postgres_result_free(r);
+  return pid;
+}
+
+static bool not_kept(const struct postgres *p, struct error *e) {
+  error_set(e, ERROR_OPERATOR, "pooler",
+            "PostgreSQL at %s is reached through a connection pooler that gives a session's connection to others between its transactions, "
+            "and with it what weir has set in it: use `pool_mode = session` for this database, or connect to the server itself",
+            p->place);
+  return false;
+}
+
+// A pooler that keeps sessions together leaves our process of the server to us alone; one that does not gives it to the next one who asks,
+// while we are idle. That is looked for from a second session. False: e is set; when there is no room for a second session nothing can be
+// said, and that is an outage.
+static bool session_is_kept(struct postgres *p, const struct postgres_options *options, struct error *e) {
+  struct postgres *other = session_open(options, POOLER_MS, e);
+  bool kept = other != NULL;
+  for (int round = 0; kept && round < POOLER_ROUNDS; round++) {
+    int ours = backend_now(p, e), theirs = ours ? backend_now(other, e) : 0;
+    if (!theirs)
+      kept = false;
+    else if (ours != p->backend || theirs == p->backend)
+      kept = not_kept(p, e);
+  }
+  postgres_close(other);
+  if (!kept && e->class == ERROR_OUTAGE) error_add(e, "a second session through the pooler, to see whether it keeps sessions together");
+  return kept;
+}
+
+struct postgres *postgres_open(const struct postgres_options *options, struct error *e) {
+  struct postgres *p = session_open(options, 0, e);
+  // Only a pooler gives us another number than the process has.
+  if (!p || p->backend == PQbackendPID(p->link) || session_is_kept(p, options, e)) return p;
+  postgres_close(p);
+  return NULL;
 }
 
 void postgres_close(struct postgres *p) {
@@ -210,7 +262,7 @@ const char *postgres_place(const struct postgres *p) {
 }
 
 int postgres_backend_pid(const struct postgres *p) {
-  return PQbackendPID(p->link);
+  return p->backend;
 }
 
 const char *postgres_line(const struct postgres *p) {

@@ -8,6 +8,8 @@ enum { POSTGRES_PARAMS_MOST = 4096 };
 
 struct postgres {
   PGconn *link;
+  int backend;                     // the server's process, as it says itself
+  uint64_t deadline_ns;            // when waiting for this connection ends; 0: never
   struct postgres_options options; // texts owned
   char *place, *line;
   char *texts[4]; // of `failure`
