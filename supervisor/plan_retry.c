@@ -11,20 +11,23 @@
 
 enum { SETTINGS_ROOM = 512 };
 
+static const char root_prefix[] = "retry:";
+
 void plan_retry_reserve(struct plan *plan) {
-  // Every node can get one more node and one more chain.
-  plan->nodes = memory_resize(plan->nodes, (2 * plan->node_count + 1) * sizeof *plan->nodes);
-  plan->chains = memory_resize(plan->chains, (plan->chain_count + plan->node_count + 1) * sizeof *plan->chains);
-  plan->retry_room = plan->node_count;
+  // Every node can get two more nodes and chains: a topic has two keys.
+  plan->nodes = memory_resize(plan->nodes, (3 * plan->node_count + 1) * sizeof *plan->nodes);
+  plan->chains = memory_resize(plan->chains, (plan->chain_count + 2 * plan->node_count + 1) * sizeof *plan->chains);
+  plan->retry_room = 2 * plan->node_count;
 }
 
 // ---- the branch
 
-// The first worker in the plan's own chains that runs this node.
-static const struct plan_chain *branch_find(const struct plan *plan, size_t node, size_t *worker) {
+// The first worker in the plan's own chains that runs this node: of a topic that is written and read the one that is meant.
+static const struct plan_chain *branch_find(const struct plan *plan, size_t node, bool written, size_t *worker) {
+  bool both = plan->nodes[node].kind && plan->nodes[node].reader;
   for (size_t c = 0; c < plan->chain_count; c++)
     for (size_t w = 0; !plan->chains[c].retry && w < plan->chains[c].worker_count; w++) {
-      if (plan->chains[c].workers[w].node != node) continue;
+      if (plan->chains[c].workers[w].node != node || (both && (w > 0) != written)) continue;
       *worker = w;
       return &plan->chains[c];
     }
@@ -122,9 +125,10 @@ static uint64_t ring_of_root(const struct plan_chain *from, size_t branch, bool 
   return of_source ? from->workers[branch].ring_bytes : from->workers[from->workers[branch].parent].ring_bytes;
 }
 
-static const struct plan_chain *chain_make(struct plan *plan, size_t node, char *name) {
+// `name` is that of the new root: "retry:" and the key.
+static const struct plan_chain *chain_make(struct plan *plan, size_t node, bool written, char *name) {
   size_t branch;
-  const struct plan_chain *from = branch_find(plan, node, &branch);
+  const struct plan_chain *from = branch_find(plan, node, written, &branch);
   const struct worker_kind *kind = worker_kind_find(WORKER_PRODUCER, "retry");
   if (!from || !kind || plan->retry_room == 0) {
     free(name);
@@ -136,7 +140,7 @@ static const struct plan_chain *chain_make(struct plan *plan, size_t node, char 
   size_t root = plan->node_count++;
   plan->nodes[root] = (struct plan_node){.name = name, .section = PLAN_SOURCE, .kind = kind, .line = of->line, .column = of->column};
   struct plan_chain *chain = &plan->chains[plan->chain_count++];
-  *chain = (struct plan_chain){.source = (unsigned)root, .lanes = 1, .retry = of->name, .fingerprint = memory_text("")};
+  *chain = (struct plan_chain){.source = (unsigned)root, .lanes = 1, .retry = name + strlen(root_prefix), .fingerprint = memory_text("")};
   chain->workers = memory_get((from->worker_count + 1) * sizeof *chain->workers);
   chain->workers[chain->worker_count++] = (struct plan_worker){.node = (unsigned)root,
                                                                .kind = kind,
@@ -149,12 +153,17 @@ static const struct plan_chain *chain_make(struct plan *plan, size_t node, char 
   return chain;
 }
 
-const struct plan_chain *plan_retry_chain(struct plan *plan, const char *node) {
+char *plan_retry_key(const struct plan_node *node, const struct plan_node *sink) {
+  return memory_print("%s%s", node == sink && node->reader ? RETRY_TO : "", node->name);
+}
+
+const struct plan_chain *plan_retry_chain(struct plan *plan, const char *key) {
   for (size_t c = 0; c < plan->chain_count; c++)
-    if (plan->chains[c].retry && strcmp(plan->chains[c].retry, node) == 0) return &plan->chains[c];
-  size_t index = plan_node_find(plan, node);
+    if (plan->chains[c].retry && strcmp(plan->chains[c].retry, key) == 0) return &plan->chains[c];
+  bool written = strncmp(key, RETRY_TO, strlen(RETRY_TO)) == 0;
+  size_t index = plan_node_find(plan, written ? key + strlen(RETRY_TO) : key);
   if (index == plan->node_count || !(plan->nodes[index].kind || plan->nodes[index].reader)) return NULL;
-  return chain_make(plan, index, memory_print("retry:%s", node));
+  return chain_make(plan, index, written, memory_print("%s%s", root_prefix, key));
 }
 
 bool plan_retry_reaches(const struct plan *plan, const char *node, const char *sink) {

@@ -11,6 +11,7 @@
 #include "proto/job.h"
 #include "shm/crash_point.h"
 #include "supervisor/json_read.h"
+#include "supervisor/plan_build.h"
 #include "supervisor/plan_retry.h"
 #include "supervisor/retry_flag.h"
 #include "supervisor/run.h"
@@ -41,12 +42,15 @@ static bool has_letters(struct store *store, const struct store_filter *filter, 
   return store_letters(store, &one, false, any_letter, has, e);
 }
 
-static bool node_mark(struct marking *m, const struct plan *plan, const char *node, struct store *store, struct error *e) {
+static bool node_mark(struct marking *m, const struct plan *plan, const struct plan_node *node, const struct plan_node *sink,
+                      struct store *store, struct error *e) {
   uint64_t marked = 0;
-  int flag = retry_flag_raise(plan->state, node, e);
+  char *key = plan_retry_key(node, sink);
+  int flag = retry_flag_raise(plan->state, key, e);
+  free(key);
   if (flag < 0) return false;
   CRASH_POINT("retry.after_flag");
-  bool good = store_retry_mark(store, node, &m->filter, &marked, e);
+  bool good = store_retry_mark(store, node->name, &m->filter, &marked, e);
   retry_flag_leave(flag);
   if (!good) return false;
   m->marked += marked;
@@ -64,7 +68,7 @@ static bool sink_mark(void *context, const struct plan *plan, const struct plan_
     if (!has) continue;
     if (!plan_retry_reaches(plan, node->name, sink->name))
       fprintf(stderr, "weir dlq retry: sink %s holds letters of %s, but stands behind it no more: they stay\n", sink->name, node->name);
-    else if (!node_mark(m, plan, node->name, store, e))
+    else if (!node_mark(m, plan, node, sink, store, e))
       return false;
   }
   return true;
@@ -73,8 +77,8 @@ static bool sink_mark(void *context, const struct plan *plan, const struct plan_
 // Letters that were marked before and not sent yet.
 static bool any_flag(const struct plan *plan) {
   bool any = false;
-  for (size_t n = 0; n < plan->node_count && !any; n++) {
-    char *path = memory_print("%s/" RETRY_FLAG_PREFIX "%s", plan->state, plan->nodes[n].name);
+  for (size_t n = 0; n < 2 * plan->node_count && !any; n++) {
+    char *path = memory_print("%s/" RETRY_FLAG_PREFIX "%s%s", plan->state, n % 2 ? RETRY_TO : "", plan->nodes[n / 2].name);
     any = access(path, F_OK) == 0;
     free(path);
   }
@@ -135,9 +139,22 @@ static int send_marked(const struct plan *plan, const struct marking *m, bool js
   return code;
 }
 
+// Topics that are written put their letters into the topic of dead letters, in the transaction of their rows, and keep none.
+static void tell_of_topics(const struct plan *plan) {
+  for (size_t n = 0; n < plan->node_count; n++) {
+    if (!plan->nodes[n].at_brokers || !plan->nodes[n].kind) continue;
+    char *dead = job_text(plan_settings(&plan->nodes[n]), "dead_topic", "");
+    if (*dead)
+      fprintf(stderr, "weir dlq retry: the letters that topic %s has stored lie in topic %s only; they cannot be sent again from here\n",
+              plan->nodes[n].name, dead);
+    free(dead);
+  }
+}
+
 int retry_verb(const struct plan *plan, const struct store_filter *filter, bool json) {
   struct marking m = {.filter = *filter, .limited = filter->limit > 0};
   if (!folder_make(plan)) return EXIT_MACHINE;
+  tell_of_topics(plan);
   int code = stores_each(plan, NULL, sink_mark, &m);
   CRASH_POINT("retry.before_ask");
   if (m.marked == 0 && !any_flag(plan)) {

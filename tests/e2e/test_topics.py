@@ -254,3 +254,62 @@ def test_an_idle_source_of_copies_follows(kafka, copies, start, tmp_path):
         lines.write('{"broken": 10\n')
     eventually("one more is copied", lambda: kafka.count(dead) == 21)
     assert one.stop().code == 0
+
+
+RETRIED = """
+pipeline: %(own)s
+kafka: {brokers: "%(brokers)s"}
+sources:
+  numbers: {type: generate, sql: "SELECT n AS id, nullif(n %% 10, 0) AS k", count: 200}
+topics:
+  raw: {from: numbers, topic: %(own)s.raw, key: %(key)s, create: {partitions: 2}}
+transforms:
+  a: {sql: SELECT id FROM raw, columns: {id: bigint not null}, checks: {good: id %% %(bad)d <> 0}}
+sinks:
+  out: {from: a, type: table, url: "%(url)s", table: t}
+"""
+
+
+def test_letters_of_topics_are_sent_again(kafka, sqlite_target, pipeline, weir):
+    """Rows that the writer of a topic has refused go to the topic again; what a stage behind it has refused, to that stage."""
+    own = "r%d-%d" % (os.getpid(), random.randrange(1 << 30))
+    words = {"own": own, "brokers": kafka.servers, "url": sqlite_target.url}
+    file = pipeline(RETRIED % dict(words, key="k", bad=7))
+    done = weir("run", file, "--once")
+    assert done.code == 0, done
+    letters = Counter((one["node"], one["code"]) for one in weir("dlq", "list", file, "--json").json)
+    unsevenths = [n for n in range(1, 201) if n % 10 and not n % 7]
+    assert letters == {("raw", "null-key"): 20, ("a", "check"): len(unsevenths)}, letters
+    assert kafka.count(own + ".raw") == 180
+    # A key that every row has; a check that all pass.
+    pipeline(RETRIED % dict(words, key="id", bad=1000))
+    done = weir("dlq", "retry", file)
+    assert done.code == 0, done
+    assert kafka.count(own + ".raw") == 200
+    done = weir("run", file, "--once")
+    assert done.code == 0, done
+    assert sorted(one for one, in sqlite_target.query("SELECT id FROM t")) == list(range(1, 201))
+    assert weir("dlq", "list", file, "--json").json == []
+
+
+def test_a_retry_says_what_lies_in_a_topic_only(kafka, topics, weir):
+    through = topics(200)
+    assert weir("run", through.file, "--once").code == 0
+    done = weir("dlq", "retry", through.file)
+    assert "lie in topic %s only" % through.dead in done.err, done
+    assert kafka.count(through.dead) == 6
+
+
+def test_positions_of_topics(kafka, topics, weir):
+    """`weir positions` shows and changes what lies in weir_positions as it does with a database."""
+    through = topics(100)
+    assert weir("run", through.file, "--once").code == 0
+    shown = weir("positions", "show", through.file, "--json").json
+    places = {(row["sink"], row["source"], row["partition"]): row["position"] for row in shown}
+    assert [places["raw", "numbers", str(n)] for n in range(3)] == [100, 100, 100], shown
+    assert {sink for sink, _, _ in places} >= {"raw", "cooked", "out"}, shown
+    done = weir("positions", "set", through.file, "raw", "--source", "numbers", "--partition", "1", "--to", "0", "--yes")
+    assert done.code == 0, done
+    done = weir("run", through.file, "--once")
+    assert done.code == 0, done
+    assert kafka.count(through.raw) == 400, "what was asked for is sent once more"

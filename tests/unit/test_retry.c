@@ -49,12 +49,12 @@ static const char text[] = "pipeline: p\n"
                            "  ones: {from: one, type: table, url: 'sqlite:x.db', table: ones}\n"
                            "  twos: {from: two, type: file, path: twos.ndjson}\n";
 
-static struct plan *plan_of(void) {
+static struct plan *plan_with(const char *content) {
   char path[100];
   snprintf(path, sizeof path, "%s/pipe.yaml", folder);
   FILE *f = fopen(path, "w");
   assert_non_null(f);
-  fputs(text, f);
+  fputs(content, f);
   fclose(f);
   struct plan_report report;
   struct plan_options options = {.file = path};
@@ -63,6 +63,10 @@ static struct plan *plan_of(void) {
   assert_non_null(plan);
   plan_retry_reserve(plan);
   return plan;
+}
+
+static struct plan *plan_of(void) {
+  return plan_with(text);
 }
 
 // "name<parent edge (letters of: ...)" of each worker, one a line.
@@ -164,6 +168,40 @@ static void test_nothing_of_the_plan_moves(void **state) {
   plan_free(plan);
 }
 
+static const char brokers[] = "pipeline: p\n"
+                              "kafka: {brokers: '127.0.0.1:1'}\n"
+                              "sources:\n"
+                              "  src: {type: file, path: in.ndjson, lanes: 1}\n"
+                              "topics:\n"
+                              "  raw: {from: src, key: n}\n"
+                              "sinks:\n"
+                              "  all: {from: raw, type: file, path: 'all.{lane}.ndjson'}\n";
+
+// What the reader of a topic could not read goes to what reads it; what the writer could not write, to the topic.
+static void test_a_topic_has_letters_of_two_kinds(void **state) {
+  (void)state;
+  struct plan *plan = plan_with(brokers);
+  const struct plan_node *raw = &plan->nodes[plan_node_find(plan, "raw")], *all = &plan->nodes[plan_node_find(plan, "all")];
+  const struct plan_node *src = &plan->nodes[plan_node_find(plan, "src")];
+  char *of_reader = plan_retry_key(raw, all), *of_writer = plan_retry_key(raw, raw), *of_source = plan_retry_key(src, raw);
+  assert_string_equal(of_reader, "raw");
+  assert_string_equal(of_writer, "to:raw");
+  assert_string_equal(of_source, "src");
+  expect_chain(plan, of_reader,
+               "retry:raw<retry:raw#0 []\n"
+               "all<retry:raw#0 [retry:raw] reads raw +retry:raw\n");
+  expect_chain(plan, of_writer,
+               "retry:to:raw<retry:to:raw#0 []\n"
+               "raw<retry:to:raw#0 [retry:to:raw] reads src +retry:to:raw\n");
+  expect_chain(plan, of_source,
+               "retry:src<retry:src#0 []\n"
+               "raw<retry:src#0 [retry:src] reads src +retry:src\n");
+  free(of_reader);
+  free(of_writer);
+  free(of_source);
+  plan_free(plan);
+}
+
 // ---- flags
 
 static void test_a_flag_comes_down_when_nobody_has_marked_since(void **state) {
@@ -203,6 +241,7 @@ int main(void) {
       cmocka_unit_test(test_letters_of_a_sink_go_to_it_alone),
       cmocka_unit_test(test_the_stores_are_those_of_the_sinks_behind_the_node),
       cmocka_unit_test(test_nothing_of_the_plan_moves),
+      cmocka_unit_test(test_a_topic_has_letters_of_two_kinds),
       cmocka_unit_test(test_a_flag_comes_down_when_nobody_has_marked_since),
       cmocka_unit_test(test_a_flag_needs_a_folder),
   };
