@@ -111,6 +111,23 @@ static inline bool msgpack_read(const uint8_t **at, const uint8_t *end, struct m
   return msgpack_read_other(at, end, value);
 }
 
+// Bytes of a value by its first byte; 0: it depends on what follows.
+extern const uint8_t msgpack_sizes[256];
+
+// Steps over one value as msgpack_skip does; the spellings that records are mostly made of need no call.
+static inline bool msgpack_skip_plain(const uint8_t **at, const uint8_t *end) {
+  const uint8_t *p = *at;
+  if (p >= end) return false;
+  size_t size = msgpack_sizes[*p];
+  if (size == 0) {
+    if (*p != MSGPACK_B_TEXT8 || end - p < 2) return msgpack_skip(at, end);
+    size = 2 + (size_t)p[1];
+  }
+  if ((size_t)(end - p) < size) return false;
+  *at = p + size;
+  return true;
+}
+
 // Where `size` bytes go, or NULL (and `overflow`) when they do not fit. An overflow is final: nothing shorter may slip in behind it.
 static inline uint8_t *msgpack_room(struct msgpack_writer *w, size_t size) {
   if (w->overflow || (size_t)(w->end - w->at) < size) {

@@ -65,6 +65,26 @@ static void reads_what_apis_send(void **state) {
   }
 }
 
+// The spelling that is read in one go, against the same time with another zone, which is walked through: one byte after the other changed.
+static void the_short_way_is_no_other(void **state) {
+  (void)state;
+  static const char *const plain[] = {"2026-11-21T12:34:56", "2024-02-29T23:59:59.1", "0001-01-01T00:00:00.123456",
+                                      "2023-02-28T20:00:60.12345678"};
+  static const char bytes[] = "0123456789-:.TZ t/\x80";
+  for (size_t i = 0; i < sizeof plain / sizeof *plain; i++)
+    for (size_t place = 0; place < strlen(plain[i]); place++)
+      for (const char *byte = bytes; *byte; byte++) {
+        char text[40], zone[48];
+        int64_t micros = 1, other = 1;
+        snprintf(text, sizeof text, "%sZ", plain[i]);
+        text[place] = *byte;
+        snprintf(zone, sizeof zone, "%.*s+00:00", (int)strlen(plain[i]), text);
+        bool taken = parse(text, &micros);
+        if (taken != parse(zone, &other) || micros != other)
+          fail_msg("%s is %lld, %s is %lld", text, (long long)micros, zone, (long long)other);
+      }
+}
+
 static void refuses_what_is_no_time(void **state) {
   (void)state;
   static const char *const cases[] = {
@@ -235,6 +255,7 @@ static void clocks_go_forward(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(reads_what_apis_send),
+      cmocka_unit_test(the_short_way_is_no_other),
       cmocka_unit_test(refuses_what_is_no_time),
       cmocka_unit_test(agrees_with_the_calendar_of_libc),
       cmocka_unit_test(prints_micros_only_when_there_are_some),

@@ -292,6 +292,8 @@ bool postgres_copy_begin(struct postgres *p, const char *sql, struct error *e) {
 
 bool postgres_copy_data(struct postgres *p, const void *bytes, size_t length, struct error *e) {
   uint64_t since = 0;
+  // What the server has not taken yet goes first: libpq would keep it all, and move it about with every piece that is sent.
+  if (!flush(p, e)) return false;
   for (;;) {
     int put = PQputCopyData(p->link, bytes, (int)length);
     if (put == 1) return true;

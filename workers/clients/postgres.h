@@ -90,6 +90,8 @@ void postgres_result_free(struct postgres_result *r);
 // Sends `sql`, whose last statement is the COPY, and waits until the server takes data.
 bool postgres_copy_begin(struct postgres *p, const char *sql, struct error *e);
 bool postgres_copy_data(struct postgres *p, const void *bytes, size_t length, struct error *e);
+// Bytes for one call that leave nothing over for a small packet of its own: libpq sends in pieces of 8 KiB, a message's head is 5 bytes.
+enum { POSTGRES_COPY_PIECE = (64 << 10) - 5 };
 // Ends it; the server's answer to all of the data.
 bool postgres_copy_end(struct postgres *p, struct error *e);
 

@@ -1,6 +1,6 @@
 // Rows of a batch into a table of PostgreSQL.
 //
-// COPY: rows are encoded straight from the ring into a chunk of 64 KiB and sent while the server reads the one before; no copy of the
+// COPY: rows are encoded straight from the ring into pieces of 64 KiB and sent while the server reads the one before; no copy of the
 // batch. Arrays: rows are encoded once, ordered by their keys (all writers in one order meet no deadlock), then dealt out column by column.
 #include "workers/sinks/postgres_rows.h"
 
@@ -9,9 +9,10 @@
 #include <string.h>
 
 #include "workers/sinks/postgres_encode.h"
+#include "workers/sinks/postgres_plain.h"
 #include "workers/sinks/postgres_table.h"
 
-enum { CHUNK = 1 << 16 };
+enum { AHEAD = 3, AHEAD_LINES = 4 };
 #define NOT_NAMED SIZE_MAX
 
 void postgres_rows_free(struct postgres_rows *r) {
@@ -46,19 +47,52 @@ static void reserve(struct postgres_rows *r, size_t rows, size_t columns) {
 
 // ---- one row
 
+// One field over its cell. False: the row is dead.
+static bool encode_cell(struct postgres_rows *r, struct batch_row *record, size_t i, struct buffer *out) {
+  const struct column *column = &r->table->columns[i];
+  if (postgres_encode(out, column, &r->row.cells[i], &r->row.why)) return true;
+  batch_kill(r->b, record, r->row.why.text, r->row.why.code, column->name, NULL);
+  return false;
+}
+
+// The key of a tombstone.
+static bool encode_key(struct postgres_rows *r, struct batch_row *record, struct buffer *out) {
+  if (!row_read_or_kill(&r->row, r->table, r->b, record)) return false;
+  for (size_t i = 0; i < r->table->count; i++)
+    if (r->table->columns[i].key && !encode_cell(r, record, i, out)) return false;
+  return true;
+}
+
+// Room for a row's plain fields, however they lie in the record.
+static void room_for_fields(const struct postgres_rows *r, const struct batch_row *record, struct buffer *out) {
+  buffer_reserve(out, (size_t)(record->end - record->body) + r->table->count * POSTGRES_PLAIN_MORE);
+}
+
+static bool encode_fields(struct postgres_rows *r, struct batch_row *record, struct buffer *out) {
+  if (!row_map_or_kill(&r->row, r->table, r->b, record)) return false;
+  room_for_fields(r, record, out);
+  for (size_t i = 0; i < r->table->count; i++) {
+    const struct column *column = &r->table->columns[i];
+    const struct row_field *field = &r->row.fields[i];
+    if (!column->used) continue;
+    // What is compared, and what is not so plain, becomes a cell.
+    uint8_t *behind = column->key ? NULL : postgres_put_plain(out->at + out->length, column, field->at, field->end);
+    if (behind) {
+      out->length = (size_t)(behind - out->at);
+      continue;
+    }
+    if (!row_cell_or_kill(&r->row, r->table, i, r->b, record) || !encode_cell(r, record, i, out)) return false;
+    room_for_fields(r, record, out);
+  }
+  return true;
+}
+
 // Appends the fields of all used columns, or kills the row and leaves `out` as it was.
 static bool encode_row(struct postgres_rows *r, struct batch_row *record, struct buffer *out) {
   size_t before = out->length;
-  if (!row_read_or_kill(&r->row, r->table, r->b, record)) return false;
-  for (size_t i = 0; i < r->table->count; i++) {
-    const struct column *column = &r->table->columns[i];
-    bool wanted = record->is_delete ? column->key > 0 : column->used;
-    if (!wanted || postgres_encode(out, column, &r->row.cells[i], &r->row.why)) continue;
-    out->length = before;
-    batch_kill(r->b, record, r->row.why.text, r->row.why.code, column->name, NULL);
-    return false;
-  }
-  return true;
+  if (record->is_delete ? encode_key(r, record, out) : encode_fields(r, record, out)) return true;
+  out->length = before;
+  return false;
 }
 
 static uint16_t used_columns(const struct table *t) {
@@ -86,6 +120,13 @@ static int by_arrival(const void *a, const void *b) {
   return x < y ? -1 : x > y;
 }
 
+// The records were written by another processor, whose cache they lie in: they are called for a little ahead.
+static void call_for(const struct postgres_rows *r, size_t row) {
+  if (row >= r->b->count) return;
+  const uint8_t *body = r->b->rows[row].body;
+  for (size_t line = 0; line < AHEAD_LINES; line++) __builtin_prefetch(body + line * 64);
+}
+
 static bool is_to_write(const struct batch_row *row) {
   return row->state == ROW_LIVE && !row->is_letter;
 }
@@ -101,6 +142,7 @@ static void encode_all(struct postgres_rows *r) {
   for (uint32_t i = 0; i < r->b->count; i++) {
     struct batch_row *row = &r->b->rows[i];
     if (!is_to_write(row) || is_done(r, row)) continue;
+    call_for(r, i + AHEAD);
     r->places[i] = r->encoded.length;
     if (!encode_row(r, row, &r->encoded) || !r->upsert) continue;
     uint32_t earlier = keys_put(&r->keys, r->table, &r->row, i);
@@ -132,10 +174,18 @@ void postgres_rows_take(struct postgres_rows *r, struct postgres *p, struct batc
 
 // ---- COPY
 
-static bool send_chunk(struct postgres_rows *r, struct error *e) {
-  bool ok = r->chunk.length == 0 || postgres_copy_data(r->p, r->chunk.at, r->chunk.length, e);
-  buffer_clear(&r->chunk);
-  return ok;
+// Sends whole pieces; `last`: what is left, too. A row may be cut in two: to the server it is one stream of bytes.
+static bool send_chunk(struct postgres_rows *r, bool last, struct error *e) {
+  struct buffer *chunk = &r->chunk;
+  size_t from = 0;
+  while (chunk->length - from >= (last ? 1 : POSTGRES_COPY_PIECE)) {
+    size_t left = chunk->length - from, piece = left < POSTGRES_COPY_PIECE ? left : POSTGRES_COPY_PIECE;
+    if (!postgres_copy_data(r->p, chunk->at + from, piece, e)) return false;
+    from += piece;
+  }
+  memmove(chunk->at, chunk->at + from, chunk->length - from);
+  chunk->length -= from;
+  return true;
 }
 
 static bool copy_rows(struct postgres_rows *r, size_t from, size_t to, struct error *e) {
@@ -147,6 +197,7 @@ static bool copy_rows(struct postgres_rows *r, size_t from, size_t to, struct er
   for (size_t i = from; i < to; i++) {
     struct batch_row *row = &r->b->rows[r->order[i]];
     if (!is_to_write(row)) continue;
+    call_for(r, r->order[i] + AHEAD);
     size_t before = r->chunk.length;
     postgres_encode_u16(&r->chunk, columns);
     if (!encode_row(r, row, &r->chunk)) {
@@ -154,10 +205,10 @@ static bool copy_rows(struct postgres_rows *r, size_t from, size_t to, struct er
       continue;
     }
     r->sent[r->line_count++] = (uint32_t)i;
-    if (r->chunk.length >= CHUNK && !send_chunk(r, e)) return false;
+    if (r->chunk.length >= POSTGRES_COPY_PIECE && !send_chunk(r, false, e)) return false;
   }
   postgres_encode_u16(&r->chunk, UINT16_MAX);
-  return send_chunk(r, e);
+  return send_chunk(r, true, e);
 }
 
 static bool send_by_copy(struct postgres_rows *r, size_t from, size_t to, size_t *bad, struct error *e) {

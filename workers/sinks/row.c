@@ -28,25 +28,6 @@ static void ignore(void *context, const char *name, uint32_t length, const uint8
   table_ignore(context, name, length);
 }
 
-bool row_read(struct row *r, struct table *t, struct batch_row *record, const struct column **column, struct error *e) {
-  uint64_t before = t->ignored;
-  *column = NULL;
-  row_reserve(r, t->count);
-  if (!table_map(t, record->body, record->end, r->fields, ignore, t)) {
-    error_set(e, ERROR_DATA, "msgpack", "the record is not a map of names to values");
-    return false;
-  }
-  // Set, not added: a batch that is tried again reads its rows again.
-  record->ignored = (uint16_t)(t->ignored - before);
-  for (size_t i = 0; i < t->count; i++) {
-    if (!t->columns[i].used) continue;
-    if (cell_convert(t->columns[i].type, r->fields[i].at, r->fields[i].end, &r->scratch[i], &r->cells[i], e)) continue;
-    *column = &t->columns[i];
-    return false;
-  }
-  return true;
-}
-
 // Whether any field of the record read last has a column.
 static bool has_fields(const struct row *r, const struct table *t) {
   for (size_t i = 0; i < t->count; i++)
@@ -85,25 +66,42 @@ static bool read_key(struct row *r, struct table *t, struct batch *b, struct bat
   return true;
 }
 
+static bool is_aside(struct batch *b, struct batch_row *record) {
+  if (record->set_aside) batch_kill(b, record, "set aside unseen: this input killed its worker again and again", "poison", NULL, NULL);
+  return record->set_aside;
+}
+
+bool row_map_or_kill(struct row *r, struct table *t, struct batch *b, struct batch_row *record) {
+  uint64_t before = t->ignored;
+  if (is_aside(b, record)) return false;
+  row_reserve(r, t->count);
+  if (!table_map(t, record->body, record->end, r->fields, ignore, t)) {
+    batch_kill(b, record, "the record is not a map of names to values", "msgpack", NULL, NULL);
+    return false;
+  }
+  // Set, not added: a batch that is tried again reads its rows again.
+  record->ignored = (uint16_t)(t->ignored - before);
+  if (has_fields(r, t)) return true;
+  batch_kill(b, record, "no field of the record has a column in the table", "no-field", NULL, NULL);
+  return false;
+}
+
+bool row_cell_or_kill(struct row *r, const struct table *t, size_t column, struct batch *b, struct batch_row *record) {
+  const struct column *c = &t->columns[column];
+  const struct row_field *field = &r->fields[column];
+  if (!cell_convert(c->type, field->at, field->end, &r->scratch[column], &r->cells[column], &r->why)) {
+    batch_kill(b, record, r->why.text, r->why.code, c->name, NULL);
+    return false;
+  }
+  if (!c->key || r->cells[column].kind != CELL_NULL) return true;
+  batch_kill(b, record, "a column of the key is null", "null-key", c->name, NULL);
+  return false;
+}
+
 bool row_read_or_kill(struct row *r, struct table *t, struct batch *b, struct batch_row *record) {
-  const struct column *column;
-  if (record->set_aside) {
-    batch_kill(b, record, "set aside unseen: this input killed its worker again and again", "poison", NULL, NULL);
-    return false;
-  }
-  if (record->is_delete) return read_key(r, t, b, record);
-  if (!row_read(r, t, record, &column, &r->why)) {
-    batch_kill(b, record, r->why.text, r->why.code, column ? column->name : NULL, NULL);
-    return false;
-  }
-  if (!has_fields(r, t)) {
-    batch_kill(b, record, "no field of the record has a column in the table", "no-field", NULL, NULL);
-    return false;
-  }
+  if (record->is_delete) return !is_aside(b, record) && read_key(r, t, b, record);
+  if (!row_map_or_kill(r, t, b, record)) return false;
   for (size_t i = 0; i < t->count; i++)
-    if (t->columns[i].key && r->cells[i].kind == CELL_NULL) {
-      batch_kill(b, record, "a column of the key is null", "null-key", t->columns[i].name, NULL);
-      return false;
-    }
+    if (t->columns[i].used && !row_cell_or_kill(r, t, i, b, record)) return false;
   return true;
 }

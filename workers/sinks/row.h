@@ -19,8 +19,10 @@ struct row {
 };
 
 void row_free(struct row *r);
-// Reads the record into cells. False: e is ERROR_DATA; *column is the column at fault, NULL for the record as a whole.
-bool row_read(struct row *r, struct table *t, struct batch_row *record, const struct column **column, struct error *e);
-// Reads it (of a tombstone the key alone) and kills the row in the batch when it cannot be read, has no field that the table has, or a key
-// column is null, or when it is a tombstone and the table takes none. True: the cells are good.
+// Reads the record into cells (of a tombstone the key alone) and kills the row in the batch when it cannot be read, has no field that the
+// table has, or a key column is null, or when it is a tombstone and the table takes none. True: the cells are good.
 bool row_read_or_kill(struct row *r, struct table *t, struct batch *b, struct batch_row *record);
+// The same in two steps, for targets that take values out of the record themselves: where the fields lie (never of a tombstone), then one
+// column at a time as a cell.
+bool row_map_or_kill(struct row *r, struct table *t, struct batch *b, struct batch_row *record);
+bool row_cell_or_kill(struct row *r, const struct table *t, size_t column, struct batch *b, struct batch_row *record);

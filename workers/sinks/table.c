@@ -68,7 +68,7 @@ void table_clear(struct table *t) {
   t->count = 0;
   if (t->slots) memset(t->slots, 0, t->slot_count * sizeof *t->slots);
   // Guesses point at columns that may be gone.
-  for (size_t i = 0; i < t->order_room; i++) t->order[i] = TABLE_NO_COLUMN;
+  for (size_t i = 0; i < t->order_room; i++) msgpack_guess_none(&t->order[i]);
 }
 
 void table_free(struct table *t) {
@@ -105,24 +105,8 @@ struct column *table_add(struct table *t, const char *name, enum column_type typ
   return &t->columns[t->count++];
 }
 
-// Whether both hold the same bytes: names are short, and a call of memcmp would cost more than looking at them.
-static inline bool bytes_same(const char *a, const char *b, size_t length) {
-  uint64_t x, y, u, v;
-  if (length < sizeof x) {
-    for (size_t i = 0; i < length; i++)
-      if (a[i] != b[i]) return false;
-    return true;
-  }
-  if (length > 2 * sizeof x) return memcmp(a, b, length) == 0;
-  memcpy(&x, a, sizeof x);
-  memcpy(&y, b, sizeof y);
-  memcpy(&u, a + length - sizeof u, sizeof u);
-  memcpy(&v, b + length - sizeof v, sizeof v);
-  return x == y && u == v;
-}
-
 static bool name_is(const struct column *c, const char *name, size_t length) {
-  return c->length == length && bytes_same(c->name, name, length);
+  return c->length == length && memcmp(c->name, name, length) == 0;
 }
 
 int32_t table_find(const struct table *t, const char *name, size_t length) {
@@ -250,27 +234,36 @@ bool table_is_settled(const struct table *t) {
   return true;
 }
 
-// Behind one value. Scalars, the most by far, are over with their head.
-static inline bool skip_value(const uint8_t **at, const uint8_t *end) {
-  const uint8_t *head = *at;
-  struct msgpack_value value;
-  if (!msgpack_read(&head, end, &value)) return false;
-  if (value.type == MSGPACK_ARRAY || value.type == MSGPACK_MAP) return msgpack_skip(at, end);
-  *at = head;
+// The column of the n-th field, whose key is stepped over: by the order of the last record or by the hash. False: the key is no text.
+static inline bool field_column(struct table *t, size_t n, const uint8_t **at, const uint8_t *end, int32_t *column) {
+  struct msgpack_guess *guess = &t->order[n];
+  struct msgpack_value key;
+  if (__builtin_expect(msgpack_guess_fits(guess, *at, end), 1)) {
+    *at += guess->size;
+    *column = guess->slot;
+    return true;
+  }
+  const uint8_t *start = *at;
+  if (!msgpack_read(at, end, &key) || key.type != MSGPACK_TEXT) return false;
+  *column = table_find(t, (const char *)key.bytes, key.length);
+  msgpack_guess_set(guess, start, (size_t)(*at - start), *column);
   return true;
 }
 
-// The column of the n-th field, by the order of the last record or by the hash.
-static int32_t field_column(struct table *t, size_t n, const char *name, uint32_t length) {
-  int32_t guess = t->order[n];
-  if (guess != TABLE_NO_COLUMN && name_is(&t->columns[guess], name, length)) return guess;
-  return t->order[n] = table_find(t, name, length);
+// A field without a column, whose key stands at `at`: told, unless it is left out on purpose.
+static void tell_unknown(const struct table *t, table_unknown *unknown, void *context, const uint8_t *at, const uint8_t *value,
+                         const uint8_t *end) {
+  struct msgpack_value key;
+  if (!unknown || !msgpack_read(&at, value, &key)) return;
+  const char *name = (const char *)key.bytes;
+  if (t->without_count > 0 && table_leaves_out(t, name, key.length)) return;
+  unknown(context, name, key.length, value, end);
 }
 
 static void order_reserve(struct table *t, size_t fields) {
   if (fields <= t->order_room) return;
   t->order = memory_resize(t->order, fields * sizeof *t->order);
-  for (size_t i = t->order_room; i < fields; i++) t->order[i] = TABLE_NO_COLUMN;
+  for (size_t i = t->order_room; i < fields; i++) msgpack_guess_none(&t->order[i]);
   t->order_room = fields;
 }
 
@@ -278,20 +271,21 @@ bool table_map(struct table *t, const uint8_t *body, const uint8_t *end, struct 
   if (t->count > 0) memset(fields, 0, t->count * sizeof *fields);
   struct msgpack_value map, key;
   if (!msgpack_read(&body, end, &map) || map.type != MSGPACK_MAP || map.length > (size_t)(end - body)) return false;
-  order_reserve(t, map.length < LIMIT_FIELDS ? map.length : LIMIT_FIELDS);
-  for (uint32_t i = 0; i < map.length; i++) {
-    if (!msgpack_read(&body, end, &key) || key.type != MSGPACK_TEXT) return false;
+  uint32_t named = map.length < LIMIT_FIELDS ? map.length : LIMIT_FIELDS;
+  order_reserve(t, named);
+  for (uint32_t i = 0; i < named; i++) {
+    const uint8_t *start = body;
+    int32_t column;
+    if (!field_column(t, i, &body, end, &column)) return false;
     const uint8_t *at = body;
-    if (!skip_value(&body, end)) return false;
-    if (i >= LIMIT_FIELDS) continue;
-    const char *name = (const char *)key.bytes;
-    int32_t column = field_column(t, i, name, key.length);
-    if (column == TABLE_NO_COLUMN && unknown && !(t->without_count > 0 && table_leaves_out(t, name, key.length)))
-      unknown(context, name, key.length, at, body);
+    if (!msgpack_skip_plain(&body, end)) return false;
+    if (column == TABLE_NO_COLUMN) tell_unknown(t, unknown, context, start, at, body);
     if (column == TABLE_NO_COLUMN || t->columns[column].generated) continue;
     t->columns[column].used = true;
     fields[column] = (struct row_field){at, body};
   }
+  for (uint32_t i = named; i < map.length; i++)
+    if (!msgpack_read(&body, end, &key) || key.type != MSGPACK_TEXT || !msgpack_skip(&body, end)) return false;
   return body == end;
 }
 

@@ -11,6 +11,7 @@
 
 #include "proto/error.h"
 #include "proto/job.h"
+#include "proto/msgpack_guess.h"
 
 enum column_type {
   COLUMN_TEXT,
@@ -59,7 +60,7 @@ struct table {
   size_t slot_count;
   size_t expected; // fields of every record, where the sink's input is a stage whose columns the planner knows; 0: records may differ
   bool looked;     // a record with that many fields was looked at, since the columns were last cleared
-  int32_t *order;  // column of the n-th field of the last record: the next record likely has the same order
+  struct msgpack_guess *order; // the n-th key of the last record and its column: the next record likely has the same order
   size_t order_room;
   char **without; // fields that are not for this table (`without:`): neither stored nor told
   size_t without_count;

@@ -104,97 +104,13 @@ void field_names_free(struct field_names *names) {
 void field_index_open(struct field_index *index, const struct field_names *names) {
   memset(index, 0, sizeof *index);
   index->names = names;
-  // No guess: whatever is masked out is not 1.
-  for (size_t i = 0; i <= FIELD_PREDICTED; i++) index->guess[i].word[0] = 1;
+  for (size_t i = 0; i <= FIELD_PREDICTED; i++) msgpack_guess_none(&index->guess[i]);
   index->slots = memory_get(names->key_count * sizeof *index->slots);
 }
 
 void field_index_close(struct field_index *index) {
   free(index->slots);
   index->slots = NULL;
-}
-
-// Bytes of a value by its first byte; 0: it depends on what follows.
-static const uint8_t value_sizes[256] = {
-    [0x00 ... 0x7f] = 1,
-    [MSGPACK_B_FIXMAP] = 1,
-    [MSGPACK_B_FIXARRAY] = 1,
-    [0xa0] = 1,
-    [0xa1] = 2,
-    [0xa2] = 3,
-    [0xa3] = 4,
-    [0xa4] = 5,
-    [0xa5] = 6,
-    [0xa6] = 7,
-    [0xa7] = 8,
-    [0xa8] = 9,
-    [0xa9] = 10,
-    [0xaa] = 11,
-    [0xab] = 12,
-    [0xac] = 13,
-    [0xad] = 14,
-    [0xae] = 15,
-    [0xaf] = 16,
-    [0xb0] = 17,
-    [0xb1] = 18,
-    [0xb2] = 19,
-    [0xb3] = 20,
-    [0xb4] = 21,
-    [0xb5] = 22,
-    [0xb6] = 23,
-    [0xb7] = 24,
-    [0xb8] = 25,
-    [0xb9] = 26,
-    [0xba] = 27,
-    [0xbb] = 28,
-    [0xbc] = 29,
-    [0xbd] = 30,
-    [0xbe] = 31,
-    [0xbf] = 32,
-    [MSGPACK_B_NIL] = 1,
-    [MSGPACK_B_FALSE] = 1,
-    [MSGPACK_B_TRUE] = 1,
-    [MSGPACK_B_FLOAT32] = 5,
-    [MSGPACK_B_FLOAT64] = 9,
-    [MSGPACK_B_UINT8] = 2,
-    [MSGPACK_B_UINT16] = 3,
-    [MSGPACK_B_UINT32] = 5,
-    [MSGPACK_B_UINT64] = 9,
-    [MSGPACK_B_INT8] = 2,
-    [MSGPACK_B_INT16] = 3,
-    [MSGPACK_B_INT32] = 5,
-    [MSGPACK_B_INT64] = 9,
-    [MSGPACK_B_FIXNEGATIVE... 0xff] = 1,
-};
-
-// Steps over one value; the spellings that records are mostly made of need no call.
-static inline bool skip_value(const uint8_t **at, const uint8_t *end) {
-  const uint8_t *p = *at;
-  if (p >= end) return false;
-  size_t size = value_sizes[*p];
-  if (size == 0) {
-    if (*p != MSGPACK_B_TEXT8 || end - p < 2) return msgpack_skip(at, end);
-    size = 2 + (size_t)p[1];
-  }
-  if ((size_t)(end - p) < size) return false;
-  *at = p + size;
-  return true;
-}
-
-static bool guess_fits(const struct field_guess *guess, const uint8_t *at) {
-  uint64_t word[2];
-  memcpy(word, at, sizeof word);
-  return ((word[0] & guess->mask[0]) ^ guess->word[0]) == 0 && ((word[1] & guess->mask[1]) ^ guess->word[1]) == 0;
-}
-
-static void guess_set(struct field_guess *guess, const uint8_t *at, size_t size, int32_t slot) {
-  uint8_t key[FIELD_KEY_SHORT] = {0}, mask[FIELD_KEY_SHORT] = {0};
-  memcpy(key, at, size);
-  memset(mask, 0xff, size);
-  memcpy(guess->word, key, sizeof guess->word);
-  memcpy(guess->mask, mask, sizeof guess->mask);
-  guess->size = (uint32_t)size;
-  guess->slot = slot;
 }
 
 // The slow way for one key: decodes it, looks it up, and guesses it for the next record. A key that is no text names no field.
@@ -208,16 +124,14 @@ static bool key_read(struct field_index *index, const uint8_t **at, const uint8_
     return msgpack_skip(at, end);
   }
   *slot = key_find(index->names, key.bytes, key.length);
-  size_t size = (size_t)(*at - start);
-  if (ordinal >= FIELD_PREDICTED || size > FIELD_KEY_SHORT) return true;
-  guess_set(&index->guess[ordinal], start, size, *slot);
+  if (ordinal < FIELD_PREDICTED) msgpack_guess_set(&index->guess[ordinal], start, (size_t)(*at - start), *slot);
   return true;
 }
 
 // True when guess number `ordinal` is the key at `at`, which is then stepped over.
 static inline bool key_guess(const struct field_index *index, const uint8_t **at, const uint8_t *end, uint32_t ordinal, int32_t *slot) {
-  const struct field_guess *guess = &index->guess[ordinal < FIELD_PREDICTED ? ordinal : FIELD_PREDICTED];
-  if (end - *at < FIELD_KEY_SHORT || !guess_fits(guess, *at)) return false;
+  const struct msgpack_guess *guess = &index->guess[ordinal < FIELD_PREDICTED ? ordinal : FIELD_PREDICTED];
+  if (!msgpack_guess_fits(guess, *at, end)) return false;
   *at += guess->size;
   *slot = guess->slot;
   return true;
@@ -236,7 +150,7 @@ static bool map_index(struct field_index *index, const uint8_t *at, const uint8_
         return false;
     }
     const uint8_t *value = at;
-    if (!skip_value(&at, end)) return false;
+    if (!msgpack_skip_plain(&at, end)) return false;
     if (slot != FIELD_NONE) slots[slot] = (struct field_span){.at = value, .end = at};
   }
   return at == end;

@@ -12,6 +12,7 @@
 
 #include "proto/error.h"
 #include "proto/msgpack.h"
+#include "proto/msgpack_guess.h"
 
 enum { FIELD_NONE = -1 };
 
@@ -41,20 +42,14 @@ struct field_names {
   uint32_t bucket_mask;
 };
 
-// What each key of the last record was.
-enum { FIELD_PREDICTED = 64, FIELD_KEY_SHORT = 16 };
-struct field_guess {
-  uint64_t word[2], mask[2]; // the encoded key, its head included
-  uint32_t size;             // of the encoded key
-  int32_t slot;
-};
+enum { FIELD_PREDICTED = 64 }; // keys of a record that are guessed
 
 // The values of one record, by key.
 struct field_index {
   const struct field_names *names;
-  struct field_span *slots;                      // key_count of them
-  struct field_span whole, found;                // found: what a path led to last
-  struct field_guess guess[FIELD_PREDICTED + 1]; // the last one stays none
+  struct field_span *slots;                        // key_count of them
+  struct field_span whole, found;                  // found: what a path led to last
+  struct msgpack_guess guess[FIELD_PREDICTED + 1]; // the last one stays none
 };
 
 // Adds a column `name` whose values are found by `path`. False: that is not a path (e set), nothing is added.

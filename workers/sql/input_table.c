@@ -161,7 +161,8 @@ void sql_input_bind(struct sql_engine *engine) {
   for (size_t i = 0; i < engine->input_columns.names.count; i++) {
     const struct field_column *c = &engine->input_columns.names.columns[i];
     bool direct = engine->input_columns.use[i] == USE_VALUE && c->slot != FIELD_NONE && !c->path;
-    engine->input_direct[i] = direct ? &engine->input.slots[c->slot] : NULL;
+    static const struct field_span nothing;
+    engine->input_direct[i] = direct ? &engine->input.slots[c->slot] : engine->input_columns.use[i] == USE_NOTHING ? &nothing : NULL;
   }
 }
 
@@ -172,7 +173,6 @@ static int input_column(sqlite3_vtab_cursor *base, sqlite3_context *context, int
   const struct field_span *direct = engine->input_direct[column];
   if (direct && (!direct->at || sql_value_give_plain(context, direct))) return SQLITE_OK; // a result that is not set is null
   enum column_use use = engine->input_columns.use[column];
-  if (use == USE_NOTHING) return SQLITE_OK;
   struct json_text *json = &engine->input_json[column];
   if (use == USE_VALUE) {
     sql_value_give(engine, context, field_index_get(&engine->input, column), json, true);
