@@ -138,8 +138,8 @@ static uint64_t witness(int64_t millis, const char *key, const char *value) {
 // Stored with positions: a change would make every topic look like another one.
 static void witness_is_pinned(void **state) {
   (void)state;
-  assert_int_equal(witness(1, "key", "value"), 0xf8eebc2c343f82b5u);
-  assert_int_equal(witness(1700000000000, NULL, "0123456789abcdef0123456789abcdef0123456789"), 0xf5e6a694e5f663b8u);
+  assert_int_equal(witness(1, "key", "value"), 0xbc2f15d77ae63a01u);
+  assert_int_equal(witness(1700000000000, NULL, "0123456789abcdef0123456789abcdef0123456789"), 0xe148554173aaa382u);
 }
 
 static void witness_tells_records_apart(void **state) {

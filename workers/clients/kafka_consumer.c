@@ -5,16 +5,18 @@
 #include "workers/clients/kafka_consumer.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <regex.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "proto/log.h"
 #include "workers/clients/kafka_parts.h"
 
-enum { BATCH = 512, DEALS = 4, QUARTER = 1 << 20, MESSAGE_OVERHEAD = 64 };
+enum { BATCH = 512, DEALS = 4, CLOSE_SECONDS = 3, QUARTER = 1 << 20, MESSAGE_OVERHEAD = 64 };
 
 struct kafka_consumer {
   rd_kafka_t *handle;
@@ -145,6 +147,22 @@ static void deals_drop(struct kafka_consumer *c, size_t count) {
   memmove(c->deals, c->deals + count, c->deal_count * sizeof *c->deals);
 }
 
+// Without a goodbye to the group, which may be away for long: there is nothing in it that anybody trusts.
+static void *destroy(void *handle) {
+  rd_kafka_destroy_flags(handle, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
+  return NULL;
+}
+
+// The library may wait for ever for a partition that was deleted.
+static void handle_destroy(rd_kafka_t *handle) {
+  pthread_t thread;
+  struct timespec end;
+  clock_gettime(CLOCK_REALTIME, &end);
+  end.tv_sec += CLOSE_SECONDS;
+  if (pthread_create(&thread, NULL, destroy, handle) != 0) return;
+  if (pthread_timedjoin_np(thread, NULL, &end) != 0) pthread_detach(thread);
+}
+
 void kafka_consumer_close(struct kafka_consumer *c) {
   if (!c) return;
   batch_free(c);
@@ -152,8 +170,7 @@ void kafka_consumer_close(struct kafka_consumer *c) {
   if (c->queue) rd_kafka_queue_io_event_enable(c->queue, -1, NULL, 0);
   if (c->queue) rd_kafka_queue_destroy(c->queue);
   if (c->reading) rd_kafka_topic_partition_list_destroy(c->reading);
-  // Without a goodbye to the group, which may be away for long: there is nothing in it that anybody trusts.
-  if (c->handle) rd_kafka_destroy_flags(c->handle, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
+  if (c->handle) handle_destroy(c->handle);
   if (c->wake_fd >= 0) close(c->wake_fd);
   for (uint32_t i = 0; i < c->topic_count; i++) free(c->topics[i]);
   free(c->topics);

@@ -90,7 +90,7 @@ bool topic_wait_out(struct topic_source *t, struct error *e) {
 
 void topic_works(struct topic_source *t) {
   if (t->outage) {
-    log_say(LOG_LEVEL_INFO, "the brokers answer again");
+    log_say(LOG_LEVEL_INFO, "what was waited for is there");
     slot_error_set(&t->w->slot, "");
   }
   t->outage = false;
