@@ -10,9 +10,9 @@
 #include <cmocka.h>
 
 #include "proto/json.h"
+#include "workers/common/http_settings.h"
 #include "workers/sources/file_source.h"
 #include "workers/sources/generate_source.h"
-#include "workers/common/http_settings.h"
 #include "workers/sources/http_source.h"
 
 static struct buffer typed;
