@@ -13,6 +13,7 @@
 
 #include "proto/buffer.h"
 #include "proto/error.h"
+#include "proto/json.h"
 #include "proto/limits.h"
 #include "proto/msgpack.h"
 #include "proto/utf8.h"
@@ -622,8 +623,60 @@ static void utf8_agrees_with_the_rules(void **state) {
   }
 }
 
+// Texts are looked at eight bytes at a time: what must not stand as it is, at every place of every length.
+static void special_bytes_at_every_place(void **state) {
+  (void)state;
+  static const uint8_t bytes[] = {'"', '\\', 0x00, 0x1f, 0x20, 0x21, 0x23, 0x5b, 0x5d, 0x7e, 0x7f, 0x80, 0xff};
+  struct json_parser *parser = json_parser_new();
+  for (size_t length = 1; length <= 26; length++)
+    for (size_t at = 0; at < length; at++)
+      for (size_t i = 0; i < sizeof bytes; i++) {
+        uint8_t text[32], packed[64];
+        memset(text, 'a', sizeof text);
+        text[at] = bytes[i];
+        struct msgpack_writer w = {.at = packed, .end = packed + sizeof packed};
+        msgpack_write_text(&w, (const char *)text, (uint32_t)length);
+        struct buffer json = {0}, back = {0};
+        struct error e = {0};
+        const uint8_t *from = packed;
+        assert_true(msgpack_to_json(&from, w.at, &json));
+        size_t json_length = json.length;
+        buffer_reserve(&json, JSON_PADDING);
+        assert_true(json_to_msgpack(parser, (const char *)json.at, json_length, &back, &e));
+        struct msgpack_value value;
+        from = back.at;
+        assert_true(msgpack_read(&from, back.at + back.length, &value));
+        bool broken = bytes[i] >= 0x80;
+        assert_int_equal(value.length, broken ? length + 2 : length); // U+FFFD has three bytes
+        assert_memory_equal(value.bytes, text, at);
+        if (!broken) assert_memory_equal(value.bytes, text, length);
+        buffer_free(&json);
+        buffer_free(&back);
+      }
+  json_parser_free(parser);
+}
+
+static void integers_as_digits(void **state) {
+  (void)state;
+  static const int64_t values[] = {0, 9, 10, 99, 100, 101, 12345, -1, -10, -100, INT64_MAX, INT64_MIN};
+  for (size_t i = 0; i < sizeof values / sizeof *values; i++) {
+    uint8_t packed[16];
+    char expected[32];
+    struct msgpack_writer w = {.at = packed, .end = packed + sizeof packed};
+    struct buffer json = {0};
+    const uint8_t *from = packed;
+    msgpack_write_int(&w, values[i]);
+    assert_true(msgpack_to_json(&from, w.at, &json));
+    snprintf(expected, sizeof expected, "%lld", (long long)values[i]);
+    assert_string_equal(buffer_cstring(&json), expected);
+    buffer_free(&json);
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
+      cmocka_unit_test(special_bytes_at_every_place),
+      cmocka_unit_test(integers_as_digits),
       cmocka_unit_test(every_spelling_is_read),
       cmocka_unit_test(first_bytes_all),
       cmocka_unit_test(timestamps_out_of_range),

@@ -32,7 +32,7 @@ void kafka_dead_make(const struct dead_entry *entry, uint32_t most, struct kafka
   const struct text texts[KAFKA_DEAD_HEADERS - 1] = {
       {"weir.reason", l->reason, l->reason_length}, {"weir.code", l->code, l->code_length},
       {"weir.node", l->node, l->node_length},       {"weir.origin", (const char *)origin.at, origin.length},
-      {"weir.id", entry->id, strlen(entry->id)},    {"weir.format", l->format, l->format_length},
+      {"weir.id", entry->id, strlen(entry->id)},    {"weir.format", json ? "json" : l->format, json ? 4 : l->format_length},
       {"weir.column", l->column, l->column_length}, {"weir.constraint", l->constraint, l->constraint_length},
   };
   size_t total = 0;

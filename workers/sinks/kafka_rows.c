@@ -10,7 +10,9 @@
 #include "proto/msgpack.h"
 
 static bool fail(struct kafka_fault *fault, const char *reason, const char *code, const char *column) {
-  *fault = (struct kafka_fault){.reason = reason, .code = code, .column = column};
+  fault->reason = reason;
+  fault->code = code;
+  fault->column = column;
   return false;
 }
 
@@ -170,9 +172,21 @@ static bool put_tombstone_key(const struct topic_settings *s, const struct batch
   return fail(fault, "a tombstone without a key deletes nothing", "null-key", NULL);
 }
 
-static bool put_key(const struct topic_settings *s, const struct batch_row *record, struct buffer *out, struct kafka_place *place,
-                    struct kafka_fault *fault) {
+static bool put_key_sql(const struct topic_settings *s, struct kafka_key *key, const struct batch_row *record, struct buffer *out,
+                        struct kafka_fault *fault) {
+  error_clear(&fault->e);
+  return kafka_key_make(key, s->key_format, record->body, record->end, out, &fault->e) || fail(fault, fault->e.text, fault->e.code, NULL);
+}
+
+static bool put_key(const struct topic_settings *s, struct kafka_key *key, const struct batch_row *record, struct buffer *out,
+                    struct kafka_place *place, struct kafka_fault *fault) {
   *place = (struct kafka_place){.at = out->length};
+  if (key && !record->is_delete) {
+    if (!put_key_sql(s, key, record, out, fault)) return false;
+    place->is_there = true;
+    place->length = out->length - place->at;
+    return true;
+  }
   if (record->is_delete && !put_tombstone_key(s, record, out, fault)) return false;
   bool by_columns = s->key.count > 0 && out->length == place->at;
   bool good = true;
@@ -216,11 +230,11 @@ static bool put_value(const struct topic_settings *s, const struct batch_row *re
   return false;
 }
 
-bool kafka_row_make(const struct topic_settings *s, const struct batch_row *record, struct buffer *out, struct kafka_row *row,
-                    struct kafka_fault *fault) {
+bool kafka_row_make(const struct topic_settings *s, struct kafka_key *key, const struct batch_row *record, struct buffer *out,
+                    struct kafka_row *row, struct kafka_fault *fault) {
   size_t before = out->length;
   *row = (struct kafka_row){0};
-  bool good = put_key(s, record, out, &row->key, fault);
+  bool good = put_key(s, key, record, out, &row->key, fault);
   if (good && !record->is_delete) {
     row->value.at = out->length;
     good = put_value(s, record, out, fault);

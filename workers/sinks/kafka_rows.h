@@ -9,6 +9,7 @@
 
 #include "proto/buffer.h"
 #include "workers/sinks/batch.h"
+#include "workers/sinks/kafka_key.h"
 #include "workers/sinks/topic_settings.h"
 
 struct kafka_place {
@@ -22,11 +23,12 @@ struct kafka_row {
 
 // Why a record cannot be a message.
 struct kafka_fault {
-  const char *reason, *code, *column; // static, or the settings'; column NULL: the record as a whole
+  const char *reason, *code, *column; // static, or the settings', or those of `e`; column NULL: the record as a whole
+  struct error e;                     // of the key's expression
 };
 
-// False: *fault, and `out` is as it was.
-bool kafka_row_make(const struct topic_settings *s, const struct batch_row *record, struct buffer *out, struct kafka_row *row,
-                    struct kafka_fault *fault);
+// `key`: of `key_sql`, NULL: without. False: *fault, and `out` is as it was.
+bool kafka_row_make(const struct topic_settings *s, struct kafka_key *key, const struct batch_row *record, struct buffer *out,
+                    struct kafka_row *row, struct kafka_fault *fault);
 // The text of one column: as it is where it is a text or bytes, a time as ISO-8601, all else as JSON. Not there when absent or null.
 bool kafka_column_text(const struct batch_row *record, const char *column, struct buffer *out, struct kafka_place *place);

@@ -193,7 +193,7 @@ bool kafka_writer_row(struct kafka_writer *w, const struct kafka_writer_setup *s
   struct encoded *r = &c->rows[c->count];
   struct kafka_fault fault;
   size_t before = c->bytes.length;
-  if (!kafka_row_make(setup->settings, record, &c->bytes, &r->row, &fault)) {
+  if (!kafka_row_make(setup->settings, setup->key, record, &c->bytes, &r->row, &fault)) {
     batch_kill(b, record, fault.reason, fault.code, fault.column, NULL);
     return true;
   }

@@ -34,6 +34,7 @@ struct kafka_writer_setup {
   const struct target_setup *target;
   const struct topic_settings *settings;
   const struct kafka_topics *topics;
+  struct kafka_key *key; // of `key_sql`; NULL: without
 };
 
 // Opens the producer and fences all others of its id.

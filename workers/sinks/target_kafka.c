@@ -27,7 +27,7 @@ static struct kafka_target *own(struct target *t) {
 }
 
 struct kafka_writer_setup kafka_setup_of(const struct kafka_target *t) {
-  return (struct kafka_writer_setup){.target = &t->base.setup, .settings = &t->settings, .topics = &t->topics};
+  return (struct kafka_writer_setup){.target = &t->base.setup, .settings = &t->settings, .topics = &t->topics, .key = t->key};
 }
 
 struct kafka_admin *kafka_admin_of(struct kafka_target *t, enum kafka_view view, struct error *e) {
@@ -48,7 +48,10 @@ static struct target *target_make(const struct target_setup *setup, struct error
     return NULL;
   }
   kafka_positions_make(&t->positions, setup->pipeline, setup->sink);
-  return &t->base;
+  if (t->settings.key_sql) t->key = kafka_key_open(t->settings.key_sql, e);
+  if (!t->settings.key_sql || t->key) return &t->base;
+  t->base.kind->free(&t->base);
+  return NULL;
 }
 
 static void target_close(struct target *base) {
@@ -66,6 +69,7 @@ static void target_free(struct target *base) {
   struct kafka_target *t = own(base);
   target_close(base);
   kafka_positions_free(&t->positions);
+  kafka_key_close(t->key);
   topic_settings_free(&t->settings);
   for (size_t i = 0; i < t->fenced_count; i++) free(t->fenced[i]);
   free(t->fenced);

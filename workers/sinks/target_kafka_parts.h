@@ -15,6 +15,7 @@ struct kafka_watched {
 struct kafka_target {
   struct target base;
   struct topic_settings settings;
+  struct kafka_key *key; // of `key_sql`; NULL: without
   struct kafka_topics topics;
   int32_t partition;                // of weir_positions
   struct kafka_positions positions; // as of the last read, and what we have written since

@@ -7,6 +7,7 @@
 
 #include "workers/clients/kafka.h"
 #include "workers/clients/kafka_admin.h"
+#include "workers/sinks/kafka_key.h"
 #include "workers/sinks/kafka_positions.h"
 #include "workers/sinks/kafka_topics.h"
 #include "workers/sinks/topic_settings.h"
@@ -28,8 +29,19 @@ static void check_names(struct check *c, const char *setting, const struct topic
       check_find(c, CHECK_ERROR, setting, -1, NULL, "the input of this topic has no column \"%s\"", names->at[i]);
 }
 
+static void check_key_sql(struct check *c, const char *expression) {
+  struct error e = {0};
+  struct kafka_key *key = kafka_key_open(expression, &e);
+  if (key)
+    check_names(c, "key_sql", kafka_key_columns(key));
+  else
+    check_find(c, CHECK_ERROR, "key_sql", -1, NULL, "%s", e.text);
+  kafka_key_close(key);
+}
+
 static void check_settings(struct check *c, const struct topic_settings *s) {
   check_names(c, "key", &s->key);
+  if (s->key_sql) check_key_sql(c, s->key_sql);
   check_names(c, "value", &s->value);
   for (size_t i = 0; c->columns_known && i < s->header_count; i++)
     if (!is_known(c, s->headers[i].column))
