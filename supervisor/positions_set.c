@@ -107,7 +107,10 @@ static bool change_look(const struct setting_to *s, struct change *c, struct err
     error_add(e, "source %s%s%s%s", c->source, *c->partition ? " [" : "", c->partition, *c->partition ? "]" : "");
     return false;
   }
-  snprintf(c->answer.why, sizeof c->answer.why, node ? "this kind of source cannot count it" : "the pipeline has no source of that name");
+  snprintf(c->answer.why, sizeof c->answer.why,
+           node                                   ? "this kind of source cannot count it"
+           : strncmp(c->source, "retry:", 6) == 0 ? "what was sent again is gone from its store when every sink has it"
+                                                  : "the pipeline has no source of that name");
   if (s->goal != POSITION_LATEST) return true;
   error_set(e, ERROR_OPERATOR, "", "`latest` of source %s is not known here: give the position itself", c->source);
   return false;

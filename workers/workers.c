@@ -32,7 +32,7 @@ const struct worker_kind worker_kinds[] = {
     {.name = "http", .role = WORKER_PRODUCER, .run = http_source_run, .check = http_source_check, .look = journal_position_look},
     {.name = "letters", .role = WORKER_PRODUCER, .run = letters_source_run},
     {.name = "retry", .role = WORKER_PRODUCER, .run = retry_source_run},
-    {.name = "topic", .role = WORKER_PRODUCER, .run = topic_source_run, .check = topic_source_check},
+    {.name = "topic", .role = WORKER_PRODUCER, .run = topic_source_run, .check = topic_source_check, .look = topic_position_look},
     {.name = "sql", .role = WORKER_TRANSFORMER, .run = sql_stage_run, .check = sql_stage_check},
     {.name = "table", .role = WORKER_SINKER, .run = table_sink_run, .check = table_sink_check, .store = table_store_open},
     {.name = "file",

@@ -69,6 +69,25 @@ def wait_for(running, target, wanted):
     eventually("%d rows" % wanted, look)
 
 
+def test_positions_know_the_ends_of_a_partition(weir, write, kafka, sqlite_target):
+    topic = kafka.create_topic(partitions=1)
+    kafka.produce(topic, [(None, value) for value in records(*range(10))])
+    file = write("topic: %s" % topic)
+    once(weir, file)
+
+    def set_to(to, *more):
+        return weir("positions", "set", file, "out", "--source", "input", "--to", to, "--json", *more)
+    beyond = set_to(11, "--dry-run")
+    assert beyond.code == 1 and "up to 10" in beyond.err, beyond
+    stream, = set_to(7, "--dry-run").json["streams"]
+    assert (stream["from"], stream["records"], stream["effect"]) == (10, 3, "repeated")
+    kafka.produce(topic, [(None, value) for value in records(10, 11)])
+    assert set_to("latest", "--yes").json["streams"][0]["to"] == 12
+    kafka.produce(topic, [(None, value) for value in records(12)])
+    once(weir, file)
+    assert numbers(sqlite_target) == list(range(10)) + [12]
+
+
 def test_all_partitions_are_read_and_the_next_run_goes_on(weir, write, kafka, sqlite_target):
     topic = kafka.create_topic(partitions=4)
     kafka.produce(topic, [("k%d" % n, value) for n, value in enumerate(records(*range(300)))])

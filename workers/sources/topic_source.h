@@ -4,3 +4,4 @@
 
 int topic_source_run(struct worker *w);
 void topic_source_check(struct check *c);
+bool topic_position_look(const struct position_ask *ask, struct position_answer *answer, struct error *e);
