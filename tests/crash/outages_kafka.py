@@ -137,6 +137,31 @@ def commit_late(route, dice, times):
 
 
 @SCENARIOS.on(*WRITTEN)
+def commit_orphaned(route, dice, times):
+    """The connection breaks under an order to commit, which is given anew and obeyed; the first one arrives in the middle of a later transaction."""
+    route.through_proxy = True
+    running = begun(route)
+    proxy = route.servers.proxy
+    try:
+        for _ in range(max(1, times // 2)):
+            proxy.on(END_TXN, "request", "orphan", seconds=1.5)
+            route.feed(100)
+            if not proxy.wait_until_acted(NEVER):
+                raise Failure("the test itself: no commit was met")
+            time.sleep(0.7)  # the second order is obeyed meanwhile
+            proxy.on(PRODUCE, "request", "delay", seconds=2, skip=1)
+            route.feed(300)  # the transaction that stays open: its first records are there, the others on their way
+            if not proxy.wait_until_acted(NEVER):
+                raise Failure("the test itself: no produce was met")
+            route.wait_for_window(running)
+            route.wait_for_all(running)
+        end_well(route, running)
+    finally:
+        running.close()
+    route.audit()
+
+
+@SCENARIOS.on(*WRITTEN)
 def produce_late(route, dice, times):
     """Records arrive when their sender has given up: they belong to a transaction that nobody commits any more."""
     route.through_proxy, route.transaction_timeout = True, "4s"
@@ -292,6 +317,31 @@ def zombie_waited_for(route, dice, times):
         route.wait_for_all(second)
         expect_fenced(first)
         route.finish(second.stop())
+    finally:
+        close_all(first, second)
+    route.audit()
+
+
+@SCENARIOS.on(*WRITTEN)
+def taken_over_at_work(route, dice, times):
+    """The first one commits until the very moment at which the second has taken its id: those commits count, too."""
+    route.through_proxy = True
+    first = begun(route)
+    second = None
+    try:
+        proxy = route.servers.proxy
+        proxy.on(INIT_PRODUCER_ID, "request", "delay", seconds=2)
+        second = route.run("--take-over", state=second_state(route))
+        if not proxy.wait_until_acted(NEVER):
+            raise Failure("the test itself: nobody took the id")
+        for _ in range(15):
+            route.feed(40)
+            time.sleep(0.1)
+        route.feed(100)
+        route.wait_for_all(second)
+        expect_fenced(first)
+        route.feed(100)
+        end_well(route, second)
     finally:
         close_all(first, second)
     route.audit()

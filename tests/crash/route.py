@@ -62,7 +62,7 @@ TOPIC_SINK = """\
   rows: {from: cleaned, topic: %(topic)s, key: part, rows: %(rows)d, commit_every: %(commit)s, transaction_timeout: %(timeout)s}
 """
 KAFKA = """\
-kafka: {brokers: "%(brokers)s"}
+kafka: {brokers: "%(brokers)s", security: plaintext}
 topics:
 %(topics)s"""
 FILE_SINK_TEXT = """\
@@ -127,7 +127,7 @@ class Route:
         self.folder = tempfile.mkdtemp(prefix="weir-crash-")
         self.lanes, self.sink_rows, self.commit = lanes, rows, commit
         self.program = program or instance.weir_program()
-        self.servers, self.site = servers, None
+        self.servers, self.site, self.started = servers, None, 0
         self.assign, self.transaction_timeout, self.through_proxy = "static", "15s", False
         if self.over_http:
             self.site = web.Site(etag=self.source_kind == "http")
@@ -146,6 +146,11 @@ class Route:
     @property
     def kafka(self):
         return self.servers.kafka
+
+    @property
+    def brokers(self):
+        """Where weir finds the broker."""
+        return self.servers.proxy.address if self.through_proxy else self.kafka.servers
 
     def begin(self):
         """New inputs, a new target, no state. A name of its own, because positions of a topic outlive it in the cluster."""
@@ -260,7 +265,7 @@ class Route:
         else:
             sinks = "sinks:\n" + self.sink_text()
         if topics:
-            nodes += KAFKA % {"brokers": self.servers.proxy.address if self.through_proxy else self.kafka.servers, "topics": topics}
+            nodes += KAFKA % {"brokers": self.brokers, "topics": topics}
         text = PIPELINE % {"pipeline": self.pipeline, "nodes": nodes, "sinks": sinks}
         path = os.path.join(self.folder, "pipeline.yaml")
         with open(path, "w") as file:
@@ -273,10 +278,12 @@ class Route:
         sinks = self.sinks or [{"name": SINK, "url": self.target.url, "table": "rows_out"}]
         return "".join(SINK_TEXT % dict({"rows": self.sink_rows, "commit": self.commit}, **sink) for sink in sinks)
 
-    def run(self, *more, once=False, env=None, state=None):
+    def run(self, *more, once=False, env=None, state=None, through=()):
         """weir in the background on this route."""
         arguments = [self.write_pipeline(), "--state", state or self.state, *(["--once", "--json"] if once else []), *more]
-        return instance.Instance(*arguments, cwd=self.folder, env=env, program=self.program)
+        self.started += 1
+        return instance.Instance(*arguments, cwd=self.folder, env=env, program=self.program, through=through,
+                                 keep=os.path.join(self.folder, "weir-%d.log" % self.started))
 
     def ask(self, *arguments):
         return instance.weir(*arguments, "--state", self.state, cwd=self.folder, program=self.program)

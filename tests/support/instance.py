@@ -5,6 +5,7 @@ not depend on what weir says about itself.
 """
 import json
 import os
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -74,13 +75,14 @@ def weir(*arguments, cwd, env=None, timeout=NEVER, program=None):
 
 
 class Instance:
-    """`weir run` in the background, in a session of its own."""
+    """`weir run` in the background, in a session of its own; `through` is a command that becomes weir, as `ip netns exec` does;
+    `keep` is a file that takes what it has told when it is closed."""
 
-    def __init__(self, *arguments, cwd, env=None, program=None):
-        self.cwd = str(cwd)
+    def __init__(self, *arguments, cwd, env=None, program=None, through=(), keep=None):
+        self.cwd, self.keep = str(cwd), keep
         self.err_file = tempfile.NamedTemporaryFile(prefix="weir-err-", suffix=".log", delete=False)
         self.out_file = tempfile.NamedTemporaryFile(prefix="weir-out-", suffix=".log", delete=False)
-        command = dying_with_the_test([program or weir_program(), "run", *map(str, arguments)])
+        command = dying_with_the_test([*through, program or weir_program(), "run", *map(str, arguments)])
         self.process = subprocess.Popen(command, cwd=self.cwd, env=environment(env),
                                         stdin=subprocess.DEVNULL, stdout=self.out_file, stderr=self.err_file, start_new_session=True)
         self.pid = self.process.pid
@@ -144,6 +146,8 @@ class Instance:
             except ProcessLookupError:
                 pass
             self.process.wait()
+        if self.keep and os.path.exists(self.err_file.name):
+            shutil.copy(self.err_file.name, self.keep)
         for file in (self.err_file, self.out_file):
             file.close()
             if os.path.exists(file.name):

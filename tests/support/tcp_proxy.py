@@ -8,7 +8,8 @@
 
 Messages of Kafka are told apart by their length and header (api key, correlation id); with kafka=False bytes pass as they come and only
 cut_all, stall_all and refuse make sense. Brokers tell clients where to connect: the broker must advertise a listener at the proxy's port.
-Rules act once each (or `times`), on whichever connection meets them first; `acted` says which have.
+Rules act once each (or `times`), on whichever connection meets them first, when `skip` messages of their kind have passed; `acted` says which
+have.
 """
 import queue
 import socket
@@ -22,8 +23,9 @@ LONGEST = 64 << 20  # of one message
 Rule = namedtuple("Rule", "api side act seconds")
 # cut: reset, the message is not passed. pass_and_cut: it is passed whole, then reset. half: half of it is passed, then reset. half_close: it is
 # not passed; the side that it was meant for sees the end of the stream, the other direction stays open. delay: it is passed later, whatever
-# happens to its sender. stall: from it on nothing is passed in either direction, and nothing is closed, for so long.
-ACTS = ("cut", "pass_and_cut", "half", "half_close", "delay", "stall")
+# happens to its sender. orphan: its sender's connection is reset at once, and the message is passed later. stall: from it on nothing is passed in
+# either direction, and nothing is closed, for so long.
+ACTS = ("cut", "pass_and_cut", "half", "half_close", "delay", "orphan", "stall")
 
 
 def reset(one):
@@ -119,7 +121,9 @@ class Connection:
         api = self.api_of(side, message)
         rule = self.proxy.rule_for(api, side)
         act = rule.act if rule else "pass"
-        if act == "delay":
+        if act == "orphan":
+            reset(self.client)
+        if act in ("delay", "orphan"):
             time.sleep(rule.seconds)
         elif act == "stall":
             self.stalled_until = time.monotonic() + rule.seconds
@@ -131,8 +135,11 @@ class Connection:
         elif act == "half_close":
             there.shutdown(socket.SHUT_WR)
             return False
-        if act in ("pass", "delay", "stall", "pass_and_cut"):
+        if act in ("pass", "delay", "orphan", "stall", "pass_and_cut"):
             there.sendall(message)
+        if act == "orphan":
+            there.shutdown(socket.SHUT_WR)  # what the server says to it, nobody hears
+            return False
         if act in ("cut", "half", "pass_and_cut"):
             self.cut()
             return False
@@ -175,19 +182,24 @@ class Proxy:
     def rule_for(self, api, side):
         with self.lock:
             self.passed[api, side] += 1
-            for rule in self.rules:
-                if rule.side == side and rule.api in (api, None):
-                    self.rules.remove(rule)
-                    self.acted.put(rule)
-                    return rule
+            for entry in self.rules:
+                rule, skip = entry
+                if rule.side != side or rule.api not in (api, None):
+                    continue
+                if skip > 0:
+                    entry[1] -= 1
+                    continue
+                self.rules.remove(entry)
+                self.acted.put(rule)
+                return rule
         return None
 
-    def on(self, api, side, act, seconds=0.0, times=1):
-        """The next `times` messages of that kind (api None: of any) on that side get it."""
+    def on(self, api, side, act, seconds=0.0, times=1, skip=0):
+        """The next `times` messages of that kind (api None: of any) on that side get it, behind `skip` that pass."""
         if act not in ACTS or side not in ("request", "answer"):
             raise ValueError("no such act: %s of %s" % (act, side))
         with self.lock:
-            self.rules += [Rule(api, side, act, seconds)] * times
+            self.rules += [[Rule(api, side, act, seconds), skip] for _ in range(times)]
 
     def wait_until_acted(self, seconds):
         """The next rule that was met, or None."""

@@ -239,6 +239,11 @@ bool kafka_producer_begin(struct kafka_producer *p, struct error *e) {
   forget_failures(p);
   p->lost_before = lost_connections(p);
   if (!p->transactional_id) return true;
+  // The last commit went well, but what it was asked for twice is still on its way once: it would end this transaction.
+  if (p->broken) {
+    error_set(e, ERROR_OUTAGE, "kafka-unsure", "a connection to Kafka was lost in a transaction: a new producer takes over");
+    return false;
+  }
   rd_kafka_error_t *error = rd_kafka_begin_transaction(p->rk);
   if (error) return transaction_failed(p, error, "cannot begin a transaction", e);
   p->in_transaction = true;

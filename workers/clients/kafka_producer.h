@@ -5,7 +5,8 @@
 //
 // The rule that keeps it exactly once: after a timeout or a lost connection between begin and commit nobody knows which of the requests
 // on their way will still act, perhaps on a LATER transaction. kafka_producer_is_sound says no then, also after a commit that went well;
-// such a producer must be closed and a new one made, whose init makes the brokers refuse all that is left of this one.
+// such a producer begins no other (ERROR_OUTAGE), must be closed, and a new one made, whose init makes the brokers refuse all that is left
+// of this one.
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>
