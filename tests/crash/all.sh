@@ -55,6 +55,7 @@ else
   done
   WEIR=$crash_weir check points.py
   WEIR=$crash_weir check retry.py
+  WEIR=$crash_weir check letters.py
   WEIR=$crash_weir check lookup.py
   for seed in 1 2 3; do
     check outages.py --seed $seed

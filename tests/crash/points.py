@@ -34,7 +34,7 @@ def crash_points():
                 with open(os.path.join(at, name)) as file:
                     for point in re.findall(r'CRASH_POINT\("([a-z_.]+)"\)', file.read()):
                         found.setdefault(point, os.path.relpath(os.path.join(at, name), instance.ROOT))
-    return {point: at for point, at in found.items() if not point.startswith(("retry.", "lookup."))}  # those are retry.py's and lookup.py's
+    return {point: at for point, at in found.items() if not point.startswith(("retry.", "lookup.", "letters."))}  # each has a program of its own
 
 
 def workers_for(point_file):
