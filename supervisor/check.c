@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "proto/job.h"
+#include "proto/log.h"
 #include "supervisor/json_text.h"
 #include "supervisor/plan_build.h"
 #include "supervisor/plan_report.h"
@@ -198,6 +199,7 @@ static bool answer_json(const struct draft *d, const char *file) {
 int check_verb(const struct plan_options *options, bool json, bool colour) {
   struct plan_report report;
   struct draft d;
+  log_format(false, LOG_LEVEL_ERROR); // what clients have to say of a server that does not answer stands in the messages
   bool good = plan_draft(&d, options, &report);
   bool printed = json ? answer_json(&d, options->file) : answer_text(&d, options->file, colour);
   int code = good ? EXIT_GOOD : d.checked ? EXIT_TARGET : EXIT_FILE;

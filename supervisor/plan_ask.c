@@ -44,6 +44,7 @@ static void report_finding(struct draft *d, size_t index, const struct check_fin
     line = entry->line;
     column = entry->column;
   }
+  if (shared && f->level == CHECK_ERROR) d->brokers_away = true;
   if (shared && entry)
     plan_report_add(d->report, f->level, line, column, f->suggestion, "%s", f->text);
   else
@@ -326,6 +327,7 @@ static void ask_sink(struct draft *d, size_t index, bool connect) {
   find_inputs(d, &p->nodes[index], inputs);
   for (size_t i = 0; i < p->node_count; i++) {
     if (!inputs[i] || plan_passes_on(&p->nodes[i])) continue;
+    if (any && connect && p->nodes[index].at_brokers) break; // brokers are asked once for a topic
     ask_with(d, index, &d->nodes[i], connect);
     any = true;
   }
@@ -428,7 +430,9 @@ void plan_ask(struct draft *d, bool connect) {
   ask_sources(d, true);
   ask_lookups(d, true);
   for (size_t i = 0; i < d->plan->node_count; i++) {
-    if (plan_is_sink(&d->plan->nodes[i]) && can_ask(d, i)) ask_sink(d, i, true);
-    ask_reader(d, i, true);
+    const struct plan_node *node = &d->plan->nodes[i];
+    if (node->at_brokers && d->brokers_away) continue; // that was told; each further question would wait as long
+    if (plan_is_sink(node) && can_ask(d, i)) ask_sink(d, i, true);
+    if (!node->kind) ask_reader(d, i, true); // of a topic that is written the writer has told it all
   }
 }

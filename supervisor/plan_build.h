@@ -33,6 +33,7 @@ struct draft {
   char **left_out; // names of nodes whose `when:` is empty
   size_t left_out_count;
   bool once;    // as plan_options says
+  bool brokers_away; // with --connect: nobody answers there, so further topics are not asked for
   bool checked; // the file is good as far as it goes without its targets
 };
 

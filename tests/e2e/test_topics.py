@@ -313,3 +313,18 @@ def test_positions_of_topics(kafka, topics, weir):
     done = weir("run", through.file, "--once")
     assert done.code == 0, done
     assert kafka.count(through.raw) == 400, "what was asked for is sent once more"
+
+
+def test_check_asks_the_brokers(kafka, topics, weir):
+    through = topics(10)
+    made = weir("check", through.file, "--connect")
+    assert made.code == 0 and "a run would make topic %s" % through.raw in made.out, made
+    assert through.raw not in kafka.topics(), "a check makes nothing"
+    assert weir("run", through.file, "--once").code == 0
+    there = weir("check", through.file, "--connect")
+    assert there.code == 0 and "topic %s has 4 partitions" % through.raw in there.out, there
+    # Brokers that are away are told once, where they stand in the file.
+    through.file.write_text(through.file.read_text().replace(kafka.servers, "127.0.0.1:1"))
+    away = weir("check", through.file, "--connect")
+    assert away.code == 3, away
+    assert away.err.startswith(str(through.file)) and away.err.count("error:") == 1 and "pipeline.yaml:3:19: error:" in away.err.replace(str(through.file), "pipeline.yaml"), away

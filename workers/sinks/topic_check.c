@@ -160,7 +160,7 @@ static void check_brokers(struct check *c, const struct topic_settings *s) {
   struct kafka_topic topic;
   struct kafka_topic_spec spec;
   if (!a || !kafka_admin_cluster(a, &cluster, &e)) {
-    find_error(c, "topic", &e);
+    find_error(c, "kafka.brokers", &e);
     kafka_admin_close(a);
     return;
   }

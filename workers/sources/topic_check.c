@@ -42,12 +42,12 @@ static void connect_check(struct check *c, const char *topic) {
   char *line = kafka_line(kafka);
   struct kafka_consumer *consumer = kafka_consumer_open(kafka, "weir-check", "weir-check", NULL, &e);
   struct found f = {.c = c};
-  bool good = consumer && kafka_consumer_cluster(consumer, CONNECT_MS, &e);
+  bool good = consumer && kafka_consumer_cluster(consumer, CONNECT_MS, &e), answers = good;
   if (good) check_find(c, CHECK_NOTE, "topic", -1, NULL, "cluster %s answers; %s", kafka_consumer_cluster(consumer, 0, &e), line);
   good = good && kafka_consumer_find(consumer, topic, CONNECT_MS, topic_found, &f, &e);
   bool made = job_has(job_get(c->settings, "from"));
   if (!good)
-    check_find(c, CHECK_ERROR, "topic", -1, NULL, "%s", e.text);
+    check_find(c, CHECK_ERROR, answers ? "topic" : "kafka.brokers", -1, NULL, "%s", e.text);
   else if (f.topics == 0 && !made)
     check_find(c, CHECK_WARNING, "topic", -1, NULL, "topic %s is not there: a run waits for it", topic);
   kafka_consumer_close(consumer);
