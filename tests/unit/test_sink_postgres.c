@@ -125,6 +125,44 @@ static void test_keys_equal_for_the_server_only(void **state) {
   scene_close(&x);
 }
 
+// More rows than one statement takes: each key's last row wins, and one that is refused is found.
+static void test_more_rows_than_a_statement_takes(void **state) {
+  (void)state;
+  struct scene x;
+  char text[128];
+  scene_open(&x, UPSERT ",\"rows\":100000");
+  db_do("CREATE TABLE t (id bigint PRIMARY KEY, v bigint CHECK (v <> 77))");
+  scene_start(&x);
+  for (uint64_t i = 1; i <= 9000; i++) { // every tenth is a key that was there before
+    snprintf(text, sizeof text, "{\"id\":%llu,\"v\":%llu}", (unsigned long long)(i % 10 ? i : i - 9), (unsigned long long)i);
+    send_row(&x.r, x.s, i, text);
+  }
+  end_well(&x);
+  db_expect("SELECT count(*), sum(v), count(*) FILTER (WHERE v % 10 = 0) FROM t", "8099|36458023|900");
+  uint64_t superseded = rig_counter(&x.r, COUNT_SUPERSEDED);
+  expect_account(&x.r, 9000 - 1 - superseded, 1, superseded);
+  scene_close(&x);
+}
+
+// Two spellings of one number that thousands of keys lie between: not the order of the keys decides, but the last row.
+static void test_equal_keys_far_apart(void **state) {
+  (void)state;
+  struct scene x;
+  char text[64];
+  scene_open(&x, UPSERT);
+  db_do("CREATE TABLE t (id numeric PRIMARY KEY, v bigint)");
+  scene_start(&x);
+  send_row(&x.r, x.s, 1, "{\"id\":\"5\",\"v\":1}");
+  for (uint64_t i = 2; i <= 2500; i++) {
+    snprintf(text, sizeof text, "{\"id\":\"%llu\",\"v\":0}", (unsigned long long)(1000 + i));
+    send_row(&x.r, x.s, i, text);
+  }
+  send_row(&x.r, x.s, 2501, "{\"id\":\"05\",\"v\":2}");
+  end_well(&x);
+  db_expect("SELECT count(*), sum(v) FROM t", "2500|2");
+  scene_close(&x);
+}
+
 // A tombstone in another spelling deletes what came before it, and nothing that came behind.
 static void test_tombstones_equal_for_the_server_only(void **state) {
   (void)state;
@@ -312,6 +350,8 @@ int main(int argc, char **argv) {
       cmocka_unit_test(test_numeric_forms),
       cmocka_unit_test(test_refused_by_the_server),
       cmocka_unit_test(test_keys_equal_for_the_server_only),
+      cmocka_unit_test(test_more_rows_than_a_statement_takes),
+      cmocka_unit_test(test_equal_keys_far_apart),
       cmocka_unit_test(test_tombstones_equal_for_the_server_only),
       cmocka_unit_test(test_server_goes_away),
       cmocka_unit_test(test_session_ended),

@@ -12,7 +12,8 @@
 #include "workers/sinks/postgres_plain.h"
 #include "workers/sinks/postgres_table.h"
 
-enum { AHEAD = 3, AHEAD_LINES = 4 };
+// Rows of one statement over arrays: the server lays them down before it reads them, and thousands fit into its work_mem.
+enum { STATEMENT_ROWS = 2000, AHEAD = 3, AHEAD_LINES = 4 };
 #define NOT_NAMED SIZE_MAX
 
 void postgres_rows_free(struct postgres_rows *r) {
@@ -164,6 +165,8 @@ void postgres_rows_take(struct postgres_rows *r, struct postgres *p, struct batc
   // Without a column in use every row dies when it is read, and nothing is sent.
   r->arrays_used = r->upsert || used_columns(r->table) == 0 || postgres_table_needs_casts(r->table);
   r->deletes = b->deletes > 0 && r->table->deletes;
+  // Keys that the server alone holds for equal must meet in one statement, which it refuses then: in two, the order of keys would decide.
+  r->most = r->upsert && !postgres_table_key_is_exact(r->table) ? SIZE_MAX : STATEMENT_ROWS;
   reserve(r, b->count, r->table->count);
   if (r->arrays_used) encode_all(r);
   r->count = 0;
@@ -269,11 +272,11 @@ static bool any_to_write(const struct postgres_rows *r, size_t from, size_t to) 
   return false;
 }
 
-// One statement for each run of rows of one kind, in their order.
+// One statement for each run of rows of one kind, in their order, and for as many as go into one.
 static bool send_runs(struct postgres_rows *r, size_t from, size_t to, struct error *e) {
   for (size_t end = from; from < to; from = end) {
     bool removes = r->b->rows[r->order[from]].is_delete;
-    while (end < to && r->b->rows[r->order[end]].is_delete == removes) end++;
+    while (end < to && end - from < r->most && r->b->rows[r->order[end]].is_delete == removes) end++;
     if (any_to_write(r, from, end) && !send_by_arrays(r, from, end, e)) return false;
   }
   return true;
@@ -282,8 +285,7 @@ static bool send_runs(struct postgres_rows *r, size_t from, size_t to, struct er
 static bool send(struct postgres_rows *r, size_t from, size_t to, size_t *bad, struct error *e) {
   *bad = NOT_NAMED;
   if (!any_to_write(r, from, to)) return true;
-  if (r->deletes) return send_runs(r, from, to, e);
-  return r->arrays_used ? send_by_arrays(r, from, to, e) : send_by_copy(r, from, to, bad, e);
+  return r->arrays_used ? send_runs(r, from, to, e) : send_by_copy(r, from, to, bad, e);
 }
 
 bool postgres_rows_send(struct postgres_rows *r, struct error *e) {

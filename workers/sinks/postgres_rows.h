@@ -26,6 +26,7 @@ struct postgres_rows {
   uint32_t *sent;  // COPY: which place of the order each line was
   size_t count, room, line_count;
   bool arrays_used; // not COPY
+  size_t most;      // rows of one statement over arrays
   bool deletes;     // tombstones are among the rows, and the table takes them
   struct row row;
   struct keys keys;
