@@ -240,11 +240,12 @@ static bool is_full(const struct sink *s) {
   return s->batch.count >= s->most_rows || held >= s->most_bytes || held >= s->half_ring;
 }
 
-// When what is held must be committed though no more comes: rows at once after a rest; under a trickle as long after the last commit as
-// that one took, so that a slow target is not asked more than half of the time; never later than `commit_every`. Marks alone once a second.
+// When what is held must be committed though no more comes: rows at once after a rest. What comes while a commit runs is the next batch by
+// itself, so the rest is short, an eighth of what the last commit took: it leaves a slow target some air and costs little delay. Never
+// later than `commit_every`. Marks alone once a second.
 static uint64_t due_ns(const struct sink *s) {
   if (s->batch.count == 0) return s->moves ? s->marks_ns + MARKS_SECONDS * second_ns : UINT64_MAX;
-  uint64_t rest = s->commit_cost_ns < s->wait_ns ? s->commit_cost_ns : s->wait_ns;
+  uint64_t rest = s->commit_cost_ns / 8 < s->wait_ns ? s->commit_cost_ns / 8 : s->wait_ns;
   uint64_t by_rest = s->committed_ns + rest, by_age = s->batch.first_ns + s->wait_ns;
   return by_rest < by_age ? by_rest : by_age;
 }
@@ -332,7 +333,7 @@ static bool may_commit(void *context, const struct batch *b, struct error *e) {
 
 static void read_limits(struct sink *s) {
   struct job_value settings = s->w->settings, root = job_root(&s->w->job);
-  s->most_rows = (uint64_t)job_int(settings, "rows", 10000);
+  s->most_rows = (uint64_t)job_int(settings, "rows", 50000);
   s->most_bytes = (uint64_t)job_int(settings, "bytes", 4 << 20);
   s->wait_ns = (uint64_t)job_int(settings, "commit_every", 100) * 1000000;
   s->half_ring = s->w->input.capacity / 2;
