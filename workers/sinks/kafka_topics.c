@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "proto/log.h"
+#include "workers/common/choices.h"
 #include "workers/sinks/kafka_positions.h"
 
 enum { POSITIONS_REPLICAS = 3 };
@@ -124,22 +125,22 @@ static bool tell_differences(struct kafka_admin *a, const struct kafka_topic_spe
 }
 
 // Records that weir has stored in a topic that is not there: filling it again is for somebody to decide.
-static bool is_gone(const struct kafka_topic_spec *spec, const char *sink, uint64_t stored, struct error *e) {
+static bool is_gone(const struct kafka_topic_spec *spec, const struct target_setup *setup, uint64_t stored, struct error *e) {
   if (stored == 0) return false;
-  error_set(
-      e, ERROR_OPERATOR, "topic-gone",
-      "topic %s does not exist, but %" PRIu64
-      " records were stored in it. Nothing was changed. Choices: bring it back; or `weir positions set FILE %s --to earliest` (make it "
-      "anew, with all that the source still has)",
-      spec->name, stored, sink);
+  char *set = choice_positions(setup->job, setup->sink);
+  error_set(e, ERROR_OPERATOR, "topic-gone",
+            "topic %s does not exist, but %" PRIu64 " records were stored in it. Nothing was changed. Choices: bring it back; or `%s --to "
+            "earliest` (make it anew, with all that the source still has)",
+            spec->name, stored, set);
+  free(set);
   return true;
 }
 
-static bool open_one(struct kafka_admin *a, const struct kafka_topic_spec *spec, const char *sink, uint64_t stored, struct traits *traits,
-                     struct error *e) {
+static bool open_one(struct kafka_admin *a, const struct kafka_topic_spec *spec, const struct target_setup *setup, uint64_t stored,
+                     struct traits *traits, struct error *e) {
   struct kafka_topic topic;
   if (!kafka_topic_look(a, spec->name, &topic, e)) return false;
-  if (!topic.exists && is_gone(spec, sink, stored, e)) return false;
+  if (!topic.exists && is_gone(spec, setup, stored, e)) return false;
   if (!topic.exists && !make(a, spec, e)) return false;
   if (topic.exists && !tell_differences(a, spec, &topic, e)) return false;
   return read_traits(a, spec->name, traits, e);
@@ -162,12 +163,12 @@ bool kafka_topics_positions(struct kafka_admin *a, struct kafka_topics *topics, 
   return false;
 }
 
-bool kafka_topics_open(struct kafka_admin *a, const struct topic_settings *s, const char *sink, uint64_t stored,
+bool kafka_topics_open(struct kafka_admin *a, const struct topic_settings *s, const struct target_setup *setup, uint64_t stored,
                        struct kafka_topics *topics, struct error *e) {
   struct traits rows = {0}, letters = {.message_most = UINT32_MAX};
   struct kafka_topic_spec spec, dead = {.name = s->dead_topic, .partitions = -1, .replicas = -1};
   kafka_spec_make(s, &spec);
-  bool good = open_one(a, &spec, sink, stored, &rows, e) && (!s->dead_topic || open_one(a, &dead, sink, 0, &letters, e));
+  bool good = open_one(a, &spec, setup, stored, &rows, e) && (!s->dead_topic || open_one(a, &dead, setup, 0, &letters, e));
   kafka_spec_free(&spec);
   if (!good) return false;
   topics->compacted = rows.compacts;

@@ -9,6 +9,7 @@
 #include "proto/buffer.h"
 #include "proto/error.h"
 #include "workers/clients/kafka_admin.h"
+#include "workers/sinks/target.h"
 #include "workers/sinks/topic_settings.h"
 
 // What the brokers take in one batch when they do not say otherwise, and the most that weir sends in one.
@@ -22,8 +23,8 @@ struct kafka_topics {
 
 // weir_positions, made when absent. ERROR_OPERATOR: it is there, but would lose positions.
 bool kafka_topics_positions(struct kafka_admin *a, struct kafka_topics *topics, struct error *e);
-// The others, made when absent. ERROR_OPERATOR: the topic is absent, though by its positions `sink` has stored records in it.
-bool kafka_topics_open(struct kafka_admin *a, const struct topic_settings *s, const char *sink, uint64_t stored,
+// The others, made when absent. ERROR_OPERATOR: the topic is absent, though by its positions the sink has stored records in it.
+bool kafka_topics_open(struct kafka_admin *a, const struct topic_settings *s, const struct target_setup *setup, uint64_t stored,
                        struct kafka_topics *topics, struct error *e);
 
 // What the settings want of a topic that has to be made. Valid as long as the settings; free with kafka_spec_free.

@@ -130,7 +130,7 @@ static bool look(struct kafka_target *t, struct error *e) {
   bool good = everything && kafka_topics_positions(everything, &t->topics, e);
   if (good) t->partition = kafka_positions_partition(setup->pipeline, setup->sink, t->topics.positions_partitions);
   good = good && kafka_positions_read(&t->positions, everything, t->partition, e) && (kafka_is_shared(t) || kafka_look_at_owner(t, e)) &&
-         kafka_topics_open(everything, &t->settings, setup->sink, stored_rows(&t->positions), &t->topics, e);
+         kafka_topics_open(everything, &t->settings, setup, stored_rows(&t->positions), &t->topics, e);
   kafka_admin_close(everything);
   return good;
 }

@@ -17,6 +17,7 @@
 #include "proto/clock.h"
 #include "proto/msgpack.h"
 #include "shm/crash_point.h"
+#include "workers/common/choices.h"
 #include "workers/common/feedback.h"
 #include "workers/common/store_letters.h"
 #include "workers/sources/source.h"
@@ -245,10 +246,13 @@ static bool position_check(void *owner, uint64_t stream, uint64_t position, uint
   const struct letters *l = owner;
   (void)stream, (void)witness;
   if (position <= l->copies.last) return true;
+  char *set = choice_positions(job_root(&l->w->job), NULL);
   error_set(e, ERROR_OPERATOR, "identity",
             "the topic of dead letters has %llu letters of sink %s, but its store has given out %llu numbers only: it was restored from an "
-            "older copy. Nothing was changed. Choice: `weir positions set FILE SINK --source %s --to %llu` with the SINK of the topic",
-            (unsigned long long)position, l->sink, (unsigned long long)l->copies.last, l->w->source, (unsigned long long)l->copies.last);
+            "older copy. Nothing was changed. Choice: `%s --source %s --to %llu`",
+            (unsigned long long)position, l->sink, (unsigned long long)l->copies.last, set, l->w->source,
+            (unsigned long long)l->copies.last);
+  free(set);
   return false;
 }
 
