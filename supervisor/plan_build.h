@@ -32,9 +32,9 @@ struct draft {
   size_t node_count;
   char **left_out; // names of nodes whose `when:` is empty
   size_t left_out_count;
-  bool once;    // as plan_options says
+  bool once;         // as plan_options says
   bool brokers_away; // with --connect: nobody answers there, so further topics are not asked for
-  bool checked; // the file is good as far as it goes without its targets
+  bool checked;      // the file is good as far as it goes without its targets
 };
 
 // Reads and plans. False when the report failed; the draft is filled as far as it went and is freed by plan_draft_free either way.
