@@ -4,7 +4,7 @@
     bench/pipelines.py [idle|throughput]        (both without an argument; WEIR names the program, ./weir otherwise)
 
 idle: the EONET pipeline against the simulator of this repository: PSS of all its processes once it rests, and the milliseconds from
-start to the first row in the table. throughput: `generate` and NDJSON files into SQLite and into a file, with the CPU seconds of each worker.
+start to the first row in the table. throughput: `generate` and NDJSON files into SQLite, PostgreSQL and a file, with the CPU seconds of weir.
 PSS is the kernel's own figure (/proc/PID/smaps_rollup): a page shared by n processes counts 1/n in each.
 """
 import contextlib
@@ -21,6 +21,9 @@ import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 WEIR = os.environ.get("WEIR", str(ROOT / "weir"))
+sys.path.insert(0, str(ROOT / "tests"))
+
+from support.postgres import Postgres  # noqa: E402
 
 
 def children(pid):
@@ -95,6 +98,10 @@ ROUTES = {
                          "{from: rows, type: file, path: FOLDER/out.ndjson}"),
     "file -> SQLite": ("{type: file, path: FOLDER/in.ndjson}",
                        "{from: rows, type: table, url: \"sqlite:FOLDER/out.db\", table: t, mode: append}"),
+    "file -> PostgreSQL, append": ("{type: file, path: FOLDER/in.ndjson}",
+                                   "{from: rows, type: table, url: \"URL\", table: appended, mode: append}"),
+    "file -> PostgreSQL, upsert": ("{type: file, path: FOLDER/in.ndjson}",
+                                   "{from: rows, type: table, url: \"URL\", table: upserted, mode: upsert, key: id}"),
     "file -> file": ("{type: file, path: FOLDER/in.ndjson}", "{from: rows, type: file, path: FOLDER/out.ndjson}"),
 }
 
@@ -106,11 +113,21 @@ def write_input(path, count):
                                   "ts": "2026-11-21T00:00:00.123Z", "note": "x" * 60}, separators=(",", ":")) + "\n")
 
 
+COLUMNS = "user_id int, name text, email text, amount float8, ts timestamptz, note text, landed timestamptz DEFAULT clock_timestamp()"
+
+
 def throughput(count=500_000):
+    with contextlib.closing(Postgres()) as server:
+        with contextlib.closing(server.connect("postgres")) as connection:
+            connection.cursor().execute(f"CREATE TABLE appended (id bigint, {COLUMNS}); CREATE TABLE upserted (id bigint PRIMARY KEY, {COLUMNS})")
+        routes(count, server.url("postgres"))
+
+
+def routes(count, url):
     for route, (source, sink) in ROUTES.items():
         with tempfile.TemporaryDirectory() as folder:
             write_input(f"{folder}/in.ndjson", count)
-            fill = lambda text: text.replace("FOLDER", folder).replace("COUNT", str(count))
+            fill = lambda text: text.replace("FOLDER", folder).replace("COUNT", str(count)).replace("URL", url)
             columns = "id, user_id, name, amount" if source.startswith("{type: gen") else "id, user_id, name, email, amount, ts, note"
             pathlib.Path(f"{folder}/p.yaml").write_text(
                 f"sources:\n  input: {fill(source)}\ntransforms:\n  rows: {{sql: \"SELECT {columns} FROM input\"}}\nsinks:\n  out: {fill(sink)}\n",
