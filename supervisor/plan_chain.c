@@ -13,6 +13,7 @@
 
 enum {
   RING_BYTES = 2 << 20,
+  RING_BYTES_TOPIC = 4 << 20, // a quarter of it takes the largest message that brokers take by default
   RING_BYTES_LARGE = 8 << 20, // COPY and transactions of Kafka take large batches: a small ring would make them wait
   CHAIN_WORKERS = 64,
 };
@@ -67,7 +68,7 @@ static uint64_t ring_bytes(const struct growth *g, size_t parent) {
   if (bytes > 0) return (uint64_t)bytes;
   for (size_t i = parent + 1; i < g->chain->worker_count; i++)
     if (g->chain->workers[i].parent == parent && takes_large_batches(&p->nodes[g->chain->workers[i].node])) return RING_BYTES_LARGE;
-  return RING_BYTES;
+  return p->nodes[g->chain->source].at_brokers ? RING_BYTES_TOPIC : RING_BYTES;
 }
 
 // ---- growing

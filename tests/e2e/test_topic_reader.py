@@ -9,6 +9,7 @@ import random
 import signal
 import socket
 import struct
+import threading
 
 import pytest
 
@@ -184,6 +185,48 @@ def test_only_committed_transactions_are_read(weir, write, kafka, sqlite_target)
     pending.commit_transaction()
     once(weir, file)
     assert numbers(sqlite_target) == [1, 2, 5, 6, 7, 8]
+
+
+def test_runs_that_end_while_transactions_come_skip_nothing(weir, write, kafka, sqlite_target):
+    """A run with --once ends where the topic ended when it began; behind that lie markers and records, and they are the next run's."""
+    topic = kafka.create_topic(partitions=2)
+    file = write("topic: %s" % topic)
+    sent, done = [0], threading.Event()
+
+    def load():
+        producer = kafka.producer(transactional_id=topic + "-load")
+        producer.init_transactions(60)
+        while not done.is_set():
+            producer.begin_transaction()
+            for n in range(sent[0], sent[0] + 7):
+                producer.produce(topic, json.dumps({"n": n}))
+            producer.commit_transaction(60)
+            sent[0] += 7
+    thread = threading.Thread(target=load, daemon=True)
+    thread.start()
+    eventually("records come", lambda: sent[0] > 0)
+    for _ in range(8):
+        once(weir, file)
+    done.set()
+    thread.join()
+    once(weir, file)
+    assert numbers(sqlite_target) == list(range(sent[0]))
+
+
+def test_large_records(weir, write, kafka, sqlite_target):
+    """What brokers take by default fits by default; larger ones need a larger ring, and say so."""
+    topic = kafka.create_topic(config={"max.message.bytes": "12000000"})
+    producer = kafka.producer(message_max_bytes=12000000)
+    kafka.produce(topic, [json.dumps({"n": 1, "x": "y" * 1000000}), json.dumps({"n": 2, "x": "y" * 5000000}), json.dumps({"n": 3})], producer=producer)
+    file = write("topic: %s" % topic, "n: bigint, x: text")
+    once(weir, file)
+    assert rows(sqlite_target, "n, length(x)") == [(1, 1000000), (3, None)]
+    found = letters(weir, file)
+    assert [letter["code"] for letter in found] == ["too-large"] and "setting ring" in found[0]["reason"], found
+    large = write("topic: %s\nring: 32MiB" % topic, "n: bigint, x: text")
+    large.write_text(large.read_text().replace("pipeline: reader", "pipeline: large").replace("table: out\n", "table: large\n"))
+    once(weir, large)
+    assert sqlite_target.query("SELECT n, length(x) FROM large ORDER BY n") == [(1, 1000000), (2, 5000000), (3, None)]
 
 
 def test_a_topic_made_anew_is_noticed_beyond_its_end(weir, write, kafka, sqlite_target):

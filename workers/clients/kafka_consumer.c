@@ -16,7 +16,7 @@
 #include "proto/log.h"
 #include "workers/clients/kafka_parts.h"
 
-enum { BATCH = 512, DEALS = 4, CLOSE_SECONDS = 3, QUARTER = 1 << 20, MESSAGE_OVERHEAD = 64 };
+enum { BATCH = 512, DEALS = 4, CLOSE_SECONDS = 3, WOKEN = 16, QUARTER = 1 << 20, MESSAGE_OVERHEAD = 64 };
 
 struct kafka_consumer {
   rd_kafka_t *handle;
@@ -36,6 +36,7 @@ struct kafka_consumer {
   bool deal_told, too_many_deals;
   bool commit_failed;                       // told once until it works again
   rd_kafka_topic_partition_list_t *reading; // what is read now
+  unsigned woken;                           // how many partitions were used for that so far
   size_t taken, quarter;                    // bytes since the fetchers were woken; when to wake them again
 };
 
@@ -362,9 +363,17 @@ static enum kafka_come event_of(struct kafka_consumer *c, const rd_kafka_message
 // second, however fast the queue is emptied meanwhile. So whenever a quarter of the queue was taken they are woken by the cheapest question
 // there is; nobody waits for its answer.
 static void wake_fetchers(struct kafka_consumer *c) {
+  const rd_kafka_topic_partition_list_t *all = c->reading;
   c->taken = 0;
-  for (int i = 0; i < c->reading->cnt; i++) c->reading->elems[i].offset = RD_KAFKA_OFFSET_END;
-  rd_kafka_offsets_for_times(c->handle, c->reading, 0);
+  // Of many partitions a few at a time, in turns: neighbours mostly have other leaders.
+  int count = all->cnt < WOKEN ? all->cnt : WOKEN;
+  rd_kafka_topic_partition_list_t *some = rd_kafka_topic_partition_list_new(count);
+  for (int i = 0; i < count; i++) {
+    const rd_kafka_topic_partition_t *one = &all->elems[c->woken++ % (unsigned)all->cnt];
+    rd_kafka_topic_partition_list_add(some, one->topic, one->partition)->offset = RD_KAFKA_OFFSET_END;
+  }
+  if (count > 0) rd_kafka_offsets_for_times(c->handle, some, 0);
+  rd_kafka_topic_partition_list_destroy(some);
 }
 
 // What was dealt while a batch was taken is told when that batch is walked: its records came before. Nothing is taken meanwhile.

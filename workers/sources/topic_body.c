@@ -8,7 +8,7 @@
 #include "proto/limits.h"
 #include "proto/utf8.h"
 
-enum { TRIM_ABOVE = 1 << 20, MAP_HEAD = 5, HEADERS_MOST = 1000 };
+enum { MAP_HEAD = 5, HEADERS_MOST = 1000 };
 
 static const char *const meta_names[TOPIC_METAS] = {
     [TOPIC_KEY] = "_key",       [TOPIC_TOPIC] = "_topic",         [TOPIC_PARTITION] = "_partition",
@@ -63,6 +63,14 @@ void topic_body_close(struct topic_body *b) {
   buffer_free(&b->body);
 }
 
+void topic_body_trim(struct topic_body *b) {
+  buffer_free(&b->text);
+  buffer_free(&b->key);
+  buffer_free(&b->value);
+  buffer_free(&b->body);
+  json_parser_trim(b->json);
+}
+
 size_t topic_body_room(uint32_t length) {
   // What json_to_msgpack_at asks for at most, so that it need not go through memory of its own.
   return (size_t)length / 4 * 9 + 160;
@@ -111,7 +119,6 @@ static bool decode(struct topic_body *b, enum topic_format format, const char *w
   switch (format) {
   case TOPIC_JSON:
     if (!json_to_msgpack(b->json, padded(b, bytes, length), length, out, why)) return false;
-    if (length > TRIM_ABOVE) json_parser_trim(b->json);
     return true;
   case TOPIC_MSGPACK:
     if (!msgpack_valid(bytes, bytes + length)) {

@@ -22,6 +22,8 @@ struct topic_body {
 
 bool topic_body_open(struct topic_body *b, struct job_value settings, struct error *e);
 void topic_body_close(struct topic_body *b);
+// Gives back the memory that large records took.
+void topic_body_trim(struct topic_body *b);
 // Bytes that topic_body_plain may need for a value of this length.
 size_t topic_body_room(uint32_t length);
 // A JSON object straight into place. False: it is none, or does not fit, or is broken; topic_body_make says which.

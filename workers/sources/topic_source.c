@@ -24,7 +24,7 @@
 #include "workers/sources/topic_state.h"
 #include "workers/sources/topic_witness.h"
 
-enum { TURN = 64, SERVE_MS = 1000, LOOK_SECONDS = 10, LOOK_OUTAGE_SECONDS = 5, BACKOFF_MOST_MS = 10000 };
+enum { TURN = 64, TRIM_ABOVE = 256 << 10, SERVE_MS = 1000, LOOK_SECONDS = 10, LOOK_OUTAGE_SECONDS = 5, BACKOFF_MOST_MS = 10000 };
 static const uint64_t second_ns = 1000000000;
 
 static bool settings_load(struct topic_source *t, struct error *e) {
@@ -140,11 +140,20 @@ static bool record_whole(struct topic_source *t, const struct source_input *inpu
   return source_input_end(&t->source, input, e);
 }
 
+// Everything before the offset was given. What of it held no record of ours moves the position all the same.
+static bool skip_to(struct topic_source *t, struct topic_partition *p, int64_t offset, struct error *e) {
+  if (offset <= p->next) return true;
+  p->next = offset;
+  return source_skip(&t->source, p->stream, (uint64_t)offset, e);
+}
+
 static bool record_take(struct topic_source *t, const struct kafka_record *r, struct error *e) {
   struct topic_partition *p = topic_partition_of(t, r->topic, r->partition);
   if (!p || p->hold != TOPIC_OURS) return true;
   if (p->expected_count > 0 && !topic_expected_check(t, p, r, e)) return false;
-  if (r->offset < p->next || (p->stop >= 0 && r->offset >= p->stop)) return true;
+  if (r->offset < p->next) return true;
+  // What lies behind the end that was asked for is the next run's.
+  if (p->stop >= 0 && r->offset >= p->stop) return skip_to(t, p, p->stop, e);
   struct source_input input = {.stream = p->stream,
                                .position = (uint64_t)r->offset + 1,
                                .witness = topic_witness(r->millis, r->key, r->key_length, r->value, r->value_length),
@@ -153,6 +162,7 @@ static bool record_take(struct topic_source *t, const struct kafka_record *r, st
                                .tombstone = !r->value};
   worker_hand(t->w, input.stream, input.position);
   p->next = r->offset + 1;
+  if (r->value_length > TRIM_ABOVE) t->large = true;
   if (worker_is_set_aside(t->w, input.stream, input.position))
     return record_dead(t, &input, r, "poison", "this record killed the worker that took it, again and again", e);
   bool unfit = !t->body.plain || !r->value || r->value_length > LIMIT_RECORD;
@@ -160,12 +170,11 @@ static bool record_take(struct topic_source *t, const struct kafka_record *r, st
   return unfit && record_whole(t, &input, r, e);
 }
 
-// Everything before the offset was given. What of it held no record of ours moves the position all the same.
 static bool end_take(struct topic_source *t, const struct kafka_record *r, struct error *e) {
   struct topic_partition *p = topic_partition_of(t, r->topic, r->partition);
-  if (!p || p->hold != TOPIC_OURS || r->offset <= p->next) return true;
-  p->next = r->offset;
-  return source_skip(&t->source, p->stream, (uint64_t)r->offset, e);
+  if (!p || p->hold != TOPIC_OURS) return true;
+  // With --once records may lie between the end that was asked for and this one, and they were not taken.
+  return skip_to(t, p, p->stop >= 0 && r->offset > p->stop ? p->stop : r->offset, e);
 }
 
 static bool error_take(struct topic_source *t, const struct kafka_record *r, struct error *e) {
@@ -194,7 +203,11 @@ static bool records_take(struct topic_source *t, bool *some, uint32_t *wanted, s
     enum kafka_come come = kafka_consumer_next(t->consumer, &r, e);
     bool good = true;
     switch (come) {
-    case KAFKA_NOTHING: source_publish(&t->source); return true;
+    case KAFKA_NOTHING:
+      source_publish(&t->source);
+      if (t->large) topic_body_trim(&t->body);
+      t->large = false;
+      return true;
     case KAFKA_RECORD: good = record_take(t, &r, e); break;
     case KAFKA_DEALT: good = topic_group_dealt(t, e); break;
     case KAFKA_AT_END: good = end_take(t, &r, e); break;

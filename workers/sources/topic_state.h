@@ -66,6 +66,7 @@ struct topic_source {
   struct topic_numbers *topics; // by index at the consumer
   size_t topic_count;
   struct backoff backoff;
+  bool large;   // a large record came: its memory is given back at the next rest
   bool outage;  // shown, and not over yet
   int64_t time; // for records without one
 };

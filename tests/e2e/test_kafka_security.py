@@ -1,0 +1,111 @@
+"""The line to the brokers: encrypted and verified, with a login. One broker with a TLS listener that asks for a login.
+
+No password may stand in a log line, an error or a process list.
+"""
+import json
+import os
+import subprocess
+import tempfile
+
+import pytest
+
+from support import kafka_server
+from support.targets import count
+from support.waiting import eventually
+
+PASSWORD = "s3cret#word"
+
+PIPE = """
+pipeline: secure
+kafka:
+  brokers: "localhost:%d"
+%s
+topics:
+  input: {topic: %s}
+sinks:
+  out: {from: input, type: table, url: "%s", table: out, columns: {n: bigint}}
+"""
+
+
+def certificate(folder):
+    """A certificate for localhost, its own authority; returns what Kafka reads (key and certificate in one file) and what clients trust."""
+    key, cert = os.path.join(folder, "key.pem"), os.path.join(folder, "cert.pem")
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost", "-addext",
+                    "subjectAltName=DNS:localhost", "-keyout", key, "-out", cert], check=True, stderr=subprocess.DEVNULL)
+    store = os.path.join(folder, "store.pem")
+    with open(store, "w") as out:
+        for part in (key, cert):
+            with open(part) as file:
+                out.write(file.read())
+    return store, cert
+
+
+@pytest.fixture(scope="module")
+def secure():
+    """(broker, its port for logins over TLS, the certificate to trust)"""
+    try:
+        from support import kafka
+    except ImportError as reason:
+        pytest.skip("no Kafka client: %s" % reason)
+    folder = tempfile.mkdtemp(prefix="weir-tls-")
+    store, trusted = certificate(folder)
+    port = kafka_server.free_ports(1)[0]
+
+    login = "listener.name.login"
+    settings = {
+        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,LOGIN:SASL_SSL",
+        "sasl.enabled.mechanisms": "PLAIN",
+        login + ".plain.sasl.jaas.config": "org.apache.kafka.common.security.plain.PlainLoginModule required" + ' user_pat="%s";' % PASSWORD,
+        login + ".ssl.keystore.type": "PEM",
+        login + ".ssl.keystore.location": store,
+    }
+    try:
+        one = kafka.Kafka("4.1", listeners={"LOGIN": ("127.0.0.1", port, "localhost", port)}, settings=settings)
+    except kafka_server.KafkaUnavailable as reason:
+        pytest.skip("no Kafka: %s" % reason)
+    yield one, port, trusted
+    one.close()
+
+
+@pytest.fixture
+def write(pipeline, secure, sqlite_target, tmp_path):
+    """write(settings of kafka:) writes a pipeline that reads a topic with one record."""
+    broker, port, trusted = secure
+    topic = broker.create_topic()
+    broker.produce(topic, [json.dumps({"n": 1})])
+    (tmp_path / "password").write_text(PASSWORD + "\n")
+
+    def run(settings):
+        lines = "".join("  %s\n" % line for line in settings.strip().splitlines())
+        return pipeline(PIPE % (port, lines.replace("CA", trusted), topic, sqlite_target.url))
+    return run
+
+
+def test_a_login_over_a_verified_line(weir, write, sqlite_target):
+    file = write('tls: {ca_file: CA}\nsasl: {mechanism: PLAIN, user: pat, password: "${file:password}"}')
+    checked = weir("check", file, "--connect")
+    assert checked.code == 0 and "encrypted, the brokers' certificates are verified; login by PLAIN as pat" in checked.out, checked
+    result = weir("run", file, "--once")
+    assert result.code == 0 and count(sqlite_target, "out") == 1, result
+    assert PASSWORD not in checked.out + checked.err + result.out + result.err
+
+
+def test_a_certificate_that_nobody_signed_is_refused(weir, write, sqlite_target):
+    file = write('security: tls\nsasl: {mechanism: PLAIN, user: pat, password: "${file:password}"}')
+    result = weir("check", file, "--connect")
+    assert result.code == 3 and "certificate" in (result.err + result.out).lower(), result
+    assert PASSWORD not in result.out + result.err
+    insecure = write('tls: {verify: insecure}\nsasl: {mechanism: PLAIN, user: pat, password: "${file:password}"}')
+    assert "certificates are NOT verified" in weir("check", insecure, "--connect").out
+    assert weir("run", insecure, "--once").code == 0 and count(sqlite_target, "out") == 1
+
+
+def test_a_wrong_password_is_waited_out_and_not_told(write, start, sqlite_target):
+    file = write('tls: {ca_file: CA}\nsasl: {mechanism: PLAIN, user: pat, password: wr0ng-one}')
+    running = start(file)
+    eventually("it says so", lambda: "uthentication" in running.err)
+    assert running.alive and "wr0ng-one" not in running.err
+    for pid in [running.pid, *[worker.pid for worker in running.workers()]]:
+        with open("/proc/%d/cmdline" % pid, "rb") as file:
+            assert b"wr0ng-one" not in file.read()
+    running.stop()
