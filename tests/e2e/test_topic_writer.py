@@ -179,6 +179,33 @@ def test_what_cannot_be_a_message_is_a_dead_letter(weir, write, kafka, tmp_path)
     assert sorted(letter["code"] for letter in letters(weir, file)) == ["null-key", "null-key", "too-large"]
 
 
+def test_headers_count(weir, write, kafka, tmp_path):
+    topic = kafka.create_topic(config={"max.message.bytes": "20000"})
+    feed(tmp_path, [{"id": 1, "h": "x" * 30000}, {"id": 2, "h": "y" * 10000}])
+    file = write(topic, "value: [id]\nheaders: {h: h}", more="dead_letters: {stop_above: 1}\n")
+    once(weir, file)
+    assert ids(kafka, topic) == [2]
+    assert [letter["code"] for letter in letters(weir, file)] == ["too-large"]
+
+
+def test_what_the_topic_takes_changes_while_it_runs(start, weir, write, kafka, tmp_path):
+    """The brokers refuse what was fine when the topic was looked at: it is looked at again."""
+    topic = kafka.create_topic()
+    feed(tmp_path, numbered(*range(100)))
+    file = write(topic, "key: k", more="dead_letters: {stop_above: 1}\n", follow=True)
+    feed(tmp_path, numbered(*range(100), k="k"))
+    running = start(file)
+    counter = kafka.counter(topic)
+    eventually("it writes", lambda: counter.count() >= 100)
+    kafka.configure_topic(topic, {"max.message.bytes": "3000"})
+    blob = "".join(random.Random(n).choice("0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ") for n in range(5000))
+    feed(tmp_path, [{"id": 100, "k": "k", "blob": blob}] + numbered(*range(101, 1000), k="k"), "a")
+    eventually("the others are there", lambda: counter.count() >= 999)
+    running.stop()
+    assert ids(kafka, topic) == [n for n in range(1000) if n != 100]
+    assert [letter["code"] for letter in letters(weir, file)] == ["too-large"]
+
+
 def test_dead_letters_go_to_a_topic_in_the_same_transaction(weir, write, kafka, tmp_path):
     topic, dead = kafka.create_topic(), kafka.create_topic()
     broken = '{"id": 2, "k": '

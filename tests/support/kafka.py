@@ -11,7 +11,7 @@ import time
 from collections import namedtuple
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
+from confluent_kafka.admin import AdminClient, ConfigResource, NewPartitions, NewTopic
 
 from support import kafka_server
 from support.waiting import NEVER, eventually
@@ -62,6 +62,12 @@ class Kafka(kafka_server.Broker):
         admin.create_topics([NewTopic(name, partitions, 1, config=config or {})], operation_timeout=30)[name].result()
         eventually("topic %s is there" % name, lambda: len(self.partitions(name)) == partitions)
         return name
+
+    def configure_topic(self, name, config):
+        """Changes settings of a topic; the others stay as they are by default."""
+        admin = self.admin()
+        (done,) = admin.alter_configs([ConfigResource(ConfigResource.Type.TOPIC, name, set_config=config)]).values()
+        done.result()
 
     def add_partitions(self, name, total):
         admin = self.admin()

@@ -257,9 +257,9 @@ static void test_records_of_others_and_broken_ones(void **state) {
       "[1]",
       "{\"kind\":\"position\",\"pipeline\":\"other\",\"sink\":\"s\",\"edge\":\"e\",\"source\":\"a\",\"partition\":\"1\"}",
       "{\"kind\":\"newer\",\"pipeline\":\"p\",\"sink\":\"s\",\"edge\":\"e\"}"};
-  static const char *const broken[] = {"", "{", "{}", "7",
-                                       "{\"position\":-1,\"start\":0,\"witness\":0,\"identity\":\"\",\"fingerprint\":\"\",\"epoch\":1,"
-                                       "\"rows\":0,\"superseded\":0,\"dead\":0}"};
+  static const char negative[] = "{\"position\":-1,\"start\":0,\"witness\":0,\"identity\":\"\",\"fingerprint\":\"\",\"epoch\":1,"
+                                 "\"rows\":0,\"superseded\":0,\"dead\":0}";
+  static const char *const broken[] = {"", "{", "{}", "7", negative};
   kafka_positions_make(&p, "p", "s");
   for (size_t i = 0; i < sizeof passed_over / sizeof *passed_over; i++) {
     struct buffer key = {0};
@@ -323,14 +323,15 @@ static void test_letters(void **state) {
   kafka_dead_make(&entry, 1000000, &letter);
   assert_int_equal(letter.value_length, 7);
   assert_memory_equal(letter.value, "{broken", 7);
-  assert_string_equal(header(&letter, "weir.origin"), "in[3] 7");
+  assert_string_equal(header(&letter, "weir.origin"),
+                      "{\"pipeline\":\"p\",\"sink\":\"s\",\"source\":\"in\",\"partition\":\"3\",\"position\":7,\"part\":0}");
   assert_string_equal(header(&letter, "weir.reason"), "why");
   assert_string_equal(header(&letter, "weir.node"), "cleaned");
   assert_null(header(&letter, "weir.column"));
   assert_null(header(&letter, "weir.cut"));
   kafka_dead_free(&letter);
   // One that the topic would not take whole.
-  kafka_dead_make(&entry, 246, &letter);
+  kafka_dead_make(&entry, 300, &letter);
   assert_true(letter.value_length < 7);
   assert_string_equal(header(&letter, "weir.cut"), "true");
   kafka_dead_free(&letter);

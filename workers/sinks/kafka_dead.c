@@ -1,34 +1,60 @@
 // A dead letter as a message.
 #include "workers/sinks/kafka_dead.h"
 
-#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "proto/msgpack.h"
+
+static void put_text(struct msgpack_writer *w, const char *name, const char *text) {
+  msgpack_write_cstring(w, name);
+  msgpack_write_cstring(w, text);
+}
+
+// {"pipeline": .., "sink": .., "source": .., "partition": .., "position": .., "part": ..} as JSON.
+static void put_origin(const struct dead_entry *entry, struct buffer *json) {
+  size_t room = 256 + strlen(entry->pipeline) + strlen(entry->sink) + strlen(entry->source) + strlen(entry->partition);
+  uint8_t *bytes = memory_get(room);
+  struct msgpack_writer w = {.at = bytes, .end = bytes + room};
+  const uint8_t *at = bytes;
+  msgpack_write_map(&w, 6);
+  put_text(&w, "pipeline", entry->pipeline);
+  put_text(&w, "sink", entry->sink);
+  put_text(&w, "source", entry->source);
+  put_text(&w, "partition", entry->partition);
+  msgpack_write_cstring(&w, "position");
+  msgpack_write_uint(&w, entry->position);
+  msgpack_write_cstring(&w, "part");
+  msgpack_write_uint(&w, entry->part);
+  msgpack_to_json(&at, w.at, json);
+  free(bytes);
+}
 
 struct text {
   const char *name, *at;
   size_t length;
 };
 
+static bool is_format(const struct dead_letter *l, const char *format) {
+  return l->format_length == strlen(format) && memcmp(l->format, format, l->format_length) == 0;
+}
+
 // A record of weir's own is told as JSON: that is what its readers can read. Whatever else died stays as it was.
 static bool tell_as_json(const struct dead_letter *l, struct buffer *json) {
   const uint8_t *at = l->data, *end = l->data + l->data_length;
-  bool is_record = l->format_length == 7 && memcmp(l->format, "msgpack", 7) == 0;
-  return is_record && !l->cut && l->data && msgpack_to_json(&at, end, json) && at == end;
+  return (is_format(l, "msgpack") || is_format(l, "tombstone")) && !l->cut && l->data && msgpack_to_json(&at, end, json) && at == end;
 }
 
 void kafka_dead_make(const struct dead_entry *entry, uint32_t most, struct kafka_dead *letter) {
   const struct dead_letter *l = &entry->letter;
   struct buffer origin = {0};
   *letter = (struct kafka_dead){.value = l->data ? l->data : (const void *)"", .value_length = l->data_length};
-  bool json = tell_as_json(l, &letter->json);
-  if (json) {
+  bool told = tell_as_json(l, &letter->json), json = told && is_format(l, "msgpack");
+  if (told) {
     letter->value = letter->json.at;
     letter->value_length = letter->json.length;
   }
-  buffer_print(&origin, "%s[%s] %" PRIu64, entry->source, entry->partition, entry->position);
+  put_origin(entry, &origin);
   const struct text texts[KAFKA_DEAD_HEADERS - 1] = {
       {"weir.reason", l->reason, l->reason_length}, {"weir.code", l->code, l->code_length},
       {"weir.node", l->node, l->node_length},       {"weir.origin", (const char *)origin.at, origin.length},

@@ -148,12 +148,10 @@ static int32_t deal(struct kafka_writer *w, const struct kafka_place *key, const
 }
 
 // A message with headers goes out by itself, copied.
-static bool send_with_headers(struct kafka_writer *w, const struct topic_settings *s, const struct batch_row *record,
-                              const struct encoded *r, struct buffer *bytes, struct error *e) {
-  struct kafka_place *places = memory_get((s->header_count + 1) * sizeof *places);
+static bool send_with_headers(struct kafka_writer *w, const struct topic_settings *s, const struct kafka_place *places,
+                              const struct encoded *r, const struct buffer *bytes, struct error *e) {
   struct kafka_header *headers = memory_get((s->header_count + 1) * sizeof *headers);
   size_t count = 0;
-  for (size_t i = 0; i < s->header_count; i++) kafka_column_text(record, s->headers[i].column, bytes, &places[i]);
   for (size_t i = 0; i < s->header_count; i++)
     if (places[i].is_there)
       headers[count++] = (struct kafka_header){.name = s->headers[i].name, .value = bytes->at + places[i].at, .length = places[i].length};
@@ -165,14 +163,12 @@ static bool send_with_headers(struct kafka_writer *w, const struct topic_setting
                                   .mark = r->mark};
   bool good = kafka_outlet_send_one(w->rows, &message, headers, count, e);
   free(headers);
-  free(places);
   return good;
 }
 
 // Why the topic would not take this message; NULL: it does.
-static const char *refusal(const struct kafka_writer_setup *setup, const struct kafka_row *row, const char **code, char *text,
+static const char *refusal(const struct kafka_writer_setup *setup, const struct kafka_row *row, size_t size, const char **code, char *text,
                            size_t room) {
-  size_t size = row->key.length + row->value.length;
   if (!row->key.is_there && setup->topics->compacted) {
     *code = "no-key";
     return "the topic is compacted and takes no message without a key";
@@ -183,7 +179,18 @@ static const char *refusal(const struct kafka_writer_setup *setup, const struct 
   return text;
 }
 
+// The values of the headers lie behind key and value; returns what all headers count.
+static size_t put_headers(const struct topic_settings *s, const struct batch_row *record, struct buffer *bytes,
+                          struct kafka_place *places) {
+  enum { HEADER_OVERHEAD = 8 };
+  size_t before = bytes->length, names = 0;
+  for (size_t i = 0; i < s->header_count; i++)
+    if (kafka_column_text(record, s->headers[i].column, bytes, &places[i])) names += strlen(s->headers[i].name) + HEADER_OVERHEAD;
+  return bytes->length - before + names;
+}
+
 bool kafka_writer_row(struct kafka_writer *w, const struct kafka_writer_setup *setup, struct batch *b, uint64_t mark, struct error *e) {
+  const struct topic_settings *s = setup->settings;
   struct batch_row *record = &b->rows[mark];
   if (record->set_aside) {
     batch_kill(b, record, "set aside unseen: this input killed its worker again and again", "poison", NULL, NULL);
@@ -191,28 +198,28 @@ bool kafka_writer_row(struct kafka_writer *w, const struct kafka_writer_setup *s
   }
   struct kafka_chunk *c = chunk_of(w);
   struct encoded *r = &c->rows[c->count];
-  struct kafka_fault fault;
+  struct kafka_fault fault = {0};
   size_t before = c->bytes.length;
-  if (!kafka_row_make(setup->settings, setup->key, record, &c->bytes, &r->row, &fault)) {
+  if (!kafka_row_make(s, setup->key, record, &c->bytes, &r->row, &fault)) {
     batch_kill(b, record, fault.reason, fault.code, fault.column, NULL);
     return true;
   }
+  struct kafka_place *places = s->header_count > 0 ? memory_get(s->header_count * sizeof *places) : NULL;
+  size_t size = r->row.key.length + r->row.value.length + (places ? put_headers(s, record, &c->bytes, places) : 0);
   char text[128];
-  const char *code, *why = refusal(setup, &r->row, &code, text, sizeof text);
-  if (why) {
-    c->bytes.length = before;
-    batch_kill(b, record, why, code, NULL, NULL);
-    return true;
-  }
-  r->partition = deal(w, &r->row.key, c->bytes.at);
+  const char *code, *why = refusal(setup, &r->row, size, &code, text, sizeof text);
+  bool good = true;
+  if (!why) r->partition = deal(w, &r->row.key, c->bytes.at);
   r->mark = mark;
-  if (setup->settings->header_count > 0) {
-    bool good = send_with_headers(w, setup->settings, record, r, &c->bytes, e);
-    c->bytes.length = before;
-    return good;
-  }
-  c->count++;
-  return (c->count < CHUNK_ROWS && c->bytes.length < CHUNK_BYTES) || kafka_writer_push(w, e);
+  if (why)
+    batch_kill(b, record, why, code, NULL, NULL);
+  else if (places)
+    good = send_with_headers(w, s, places, r, &c->bytes, e);
+  else
+    c->count++;
+  if (why || places) c->bytes.length = before;
+  free(places);
+  return good && ((c->count < CHUNK_ROWS && c->bytes.length < CHUNK_BYTES) || kafka_writer_push(w, e));
 }
 
 // ---- letters, positions, signs of life

@@ -448,14 +448,26 @@ static bool search(struct kafka_target *t, struct batch *b, struct target_stream
   return false;
 }
 
+// Whether the topics take something else now than what is known of them: then that is why messages were refused.
+static bool has_changed(struct kafka_target *t) {
+  struct error ignored = {0};
+  struct kafka_topics now = t->topics;
+  bool known = kafka_topics_open(t->admin, &t->settings, t->base.setup.sink, 0, &now, &ignored);
+  return !known || memcmp(&now, &t->topics, sizeof now) != 0;
+}
+
 static bool target_commit(struct target *base, struct batch *b, struct target_streams *streams, struct error *e) {
   struct kafka_target *t = own(base);
   struct kafka_writer *failed = NULL;
   bool good = write(t, b, streams, &failed, e);
-  if (!good && e->class == ERROR_DATA && failed && t->settings.exactly_once && search(t, b, streams, failed, e))
-    good = write(t, b, streams, &failed, e);
+  bool refused = !good && e->class == ERROR_DATA && failed && t->settings.exactly_once;
+  if (refused && !has_changed(t) && search(t, b, streams, failed, e)) good = write(t, b, streams, &failed, e);
   if (good) return true;
-  if (e->class == ERROR_DATA) e->class = ERROR_OUTAGE;
+  if (e->class == ERROR_DATA) {
+    e->class = ERROR_OUTAGE;
+    target_close(base); // what the topics take is asked anew
+    return false;
+  }
   if (e->class == ERROR_FENCED && !failed) failed = t->writer_count > 0 ? &t->writers[0] : NULL;
   if (e->class == ERROR_FENCED && failed) {
     kafka_see_why(t, failed, streams, e);

@@ -142,19 +142,23 @@ static void origin_make(const struct letters *l, const struct store_copy *c, str
 }
 
 // A record of weir's own is told as JSON: that is what its readers can read. Whatever else died stays as it was.
-static void value_make(const struct store_copy *c, struct buffer *value) {
+// Returns the format that the value has then.
+static const char *value_make(const struct store_copy *c, struct buffer *value) {
   const uint8_t *at = c->data, *end = c->data + c->length;
-  bool is_record = c->format && strcmp(c->format, "msgpack") == 0 && !c->cut && c->length > 0 && msgpack_valid(at, end);
-  if (is_record && msgpack_to_json(&at, end, value) && at == end) return;
+  bool is_delete = c->format && strcmp(c->format, "tombstone") == 0,
+       is_record = is_delete || (c->format && strcmp(c->format, "msgpack") == 0);
+  is_record = is_record && !c->cut && c->length > 0 && msgpack_valid(at, end);
+  if (is_record && msgpack_to_json(&at, end, value) && at == end) return is_delete ? c->format : "json";
   buffer_clear(value);
   buffer_add(value, c->data, c->length);
+  return c->format;
 }
 
 static void record_make(const struct letters *l, const struct store_copy *c, struct buffer *out) {
   struct buffer origin = {0}, value = {0};
   uint32_t pairs = 7;
   origin_make(l, c, &origin);
-  value_make(c, &value);
+  const char *format = value_make(c, &value);
   buffer_clear(out);
   buffer_reserve(out, value.length + origin.length + TEXTS_MOST * (TEXT_MOST + 32));
   struct msgpack_writer w = {.at = out->at, .end = out->at + out->room};
@@ -166,7 +170,7 @@ static void record_make(const struct letters *l, const struct store_copy *c, str
   text_put(&w, "node", c->node);
   msgpack_write_cstring(&w, "origin");
   msgpack_write_text(&w, (const char *)origin.at, (uint32_t)origin.length);
-  text_put(&w, "format", c->format);
+  text_put(&w, "format", format);
   text_put(&w, "id", c->id);
   const char *const rest[][2] = {{"column", c->column}, {"constraint", c->constraint}, {"cut", c->cut ? "true" : ""}};
   for (size_t i = 0; i < sizeof rest / sizeof *rest; i++) {
