@@ -13,7 +13,15 @@
 #include "proto/clock.h"
 #include "workers/clients/kafka_parts.h"
 
-enum { SLICE_MS = 1000, METADATA_MS = 30000, INIT_MS = 60000, ABORT_MS = 10000, FAILURES_MOST = 1 << 20, NUMBER_TEXT = 24 };
+enum {
+  SLICE_MS = 1000,
+  SETTLE_MS = 100,
+  METADATA_MS = 30000,
+  INIT_MS = 60000,
+  ABORT_MS = 10000,
+  FAILURES_MOST = 1 << 20,
+  NUMBER_TEXT = 24
+};
 
 struct kafka_outlet {
   struct kafka_producer *producer;
@@ -76,7 +84,11 @@ static void failure_heard(rd_kafka_t *rk, const rd_kafka_message_t *message, voi
   bool swept = message->err == RD_KAFKA_RESP_ERR__PURGE_QUEUE || message->err == RD_KAFKA_RESP_ERR__PURGE_INFLIGHT;
   if (swept) return;
   if (p->first_failure == RD_KAFKA_RESP_ERR_NO_ERROR) p->first_failure = message->err;
-  if (kafka_error_class(message->err) != ERROR_DATA) p->other_failure = true;
+  // Behind a message that was refused its successors fail too, for want of its number.
+  if (kafka_error_class(message->err) != ERROR_DATA) {
+    if (p->failure_count == 0) p->other_failure = true;
+    return;
+  }
   if (p->failure_count >= FAILURES_MOST) return;
   if (p->failure_count == p->failure_room) {
     p->failure_room = p->failure_room ? p->failure_room * 2 : 256;
@@ -214,15 +226,26 @@ static void forget_failures(struct kafka_producer *p) {
   p->other_failure = false;
 }
 
+// Whether messages were refused, and that is all that is wrong.
+static bool is_refused(struct kafka_producer *p) {
+  char fatal[ERROR_TEXT];
+  return p->failure_count > 0 && !p->other_failure && rd_kafka_fatal_error(p->rk, fatal, sizeof fatal) == RD_KAFKA_RESP_ERR_NO_ERROR;
+}
+
+static void refused(const struct kafka_producer *p, struct error *e) {
+  kafka_error(e, p->first_failure, "the brokers have refused a message", NULL);
+}
+
 // The error of a transaction. Refused messages are its cause when there are any: the library only says that there were.
 static bool transaction_failed(struct kafka_producer *p, rd_kafka_error_t *error, const char *what, struct error *e) {
   char fatal[ERROR_TEXT];
   rd_kafka_resp_err_t code = rd_kafka_error_code(error), cause = rd_kafka_fatal_error(p->rk, fatal, sizeof fatal);
-  bool refused = p->failure_count > 0 && !p->other_failure && cause == RD_KAFKA_RESP_ERR_NO_ERROR;
+  rd_kafka_poll(p->rk, kafka_error_class(code) == ERROR_DATA ? SETTLE_MS : 0); // which messages were refused may still be on its way to us
+  bool was_refused = is_refused(p);
   if (kafka_error_class(code) == ERROR_FENCED || kafka_error_class(cause) == ERROR_FENCED)
     error_set(e, ERROR_FENCED, "kafka-fenced", "%s: another producer has taken over %s", what, p->transactional_id);
-  else if (refused)
-    kafka_error(e, p->first_failure, "the brokers have refused a message", NULL);
+  else if (was_refused)
+    refused(p, e);
   else {
     kafka_error(e, code, what, rd_kafka_error_string(error));
     // Whatever else it is, the streams are read again and the transaction is done again: only what that cannot mend must stop.
@@ -230,7 +253,7 @@ static bool transaction_failed(struct kafka_producer *p, rd_kafka_error_t *error
     if (p->first_failure != RD_KAFKA_RESP_ERR_NO_ERROR && kafka_error_class(p->first_failure) == ERROR_OPERATOR)
       kafka_error(e, p->first_failure, what, NULL);
   }
-  if (!refused || rd_kafka_error_code(error) == RD_KAFKA_RESP_ERR__TIMED_OUT) p->broken = true;
+  if (!was_refused || rd_kafka_error_code(error) == RD_KAFKA_RESP_ERR__TIMED_OUT) p->broken = true;
   rd_kafka_error_destroy(error);
   return false;
 }
@@ -284,9 +307,12 @@ bool kafka_producer_flush(struct kafka_producer *p, struct error *e) {
     kafka_error(e, cause, "cannot write", fatal);
   else
     kafka_error(e, p->first_failure != RD_KAFKA_RESP_ERR_NO_ERROR ? p->first_failure : code, "cannot write", NULL);
-  bool refused = p->failure_count > 0 && !p->other_failure && cause == RD_KAFKA_RESP_ERR_NO_ERROR && code == RD_KAFKA_RESP_ERR_NO_ERROR;
-  if (!refused) p->broken = true;
-  if (!refused && e->class == ERROR_DATA) e->class = ERROR_OUTAGE;
+  bool was_refused = is_refused(p) && code == RD_KAFKA_RESP_ERR_NO_ERROR;
+  if (!was_refused) p->broken = true;
+  if (was_refused)
+    refused(p, e);
+  else if (e->class == ERROR_DATA)
+    e->class = ERROR_OUTAGE;
   return false;
 }
 
@@ -387,6 +413,11 @@ static bool send_sorted(struct kafka_outlet *o, int32_t partition, rd_kafka_mess
     if (code == RD_KAFKA_RESP_ERR__QUEUE_FULL && !late) {
       rd_kafka_poll(p->rk, 10);
       continue;
+    }
+    rd_kafka_poll(p->rk, 0); // what was refused says why the transaction takes no more
+    if (is_refused(p)) {
+      refused(p, e);
+      return false;
     }
     if (code == RD_KAFKA_RESP_ERR_NO_ERROR) code = RD_KAFKA_RESP_ERR__FAIL;
     char fatal[ERROR_TEXT];

@@ -70,6 +70,7 @@ static void target_free(struct target *base) {
   target_close(base);
   kafka_positions_free(&t->positions);
   kafka_key_close(t->key);
+  kafka_refused_clear(&t->refused);
   topic_settings_free(&t->settings);
   for (size_t i = 0; i < t->fenced_count; i++) free(t->fenced[i]);
   free(t->fenced);
@@ -318,7 +319,20 @@ static bool begin_all(struct kafka_target *t, struct target_streams *streams, st
   return true;
 }
 
-static bool send_rows(struct kafka_target *t, struct batch *b, struct target_streams *streams, struct error *e) {
+// One row. A suspect is sent alone: what is on its way before it, and then itself, is waited for.
+static bool send_row(struct kafka_target *t, struct kafka_writer *w, const struct kafka_writer_setup *setup, struct batch *b, size_t i,
+                     struct error *e) {
+  switch (kafka_refused_find(&t->refused, &b->rows[i])) {
+  case REFUSAL_NONE: return kafka_writer_row(w, setup, b, i, e);
+  case REFUSAL_ALONE: batch_kill(b, &b->rows[i], t->refused.reason, t->refused.code, NULL, NULL); return true;
+  case REFUSAL_SUSPECT: break;
+  }
+  return kafka_writer_push(w, e) && kafka_producer_flush(w->producer, e) && kafka_writer_row(w, setup, b, i, e) &&
+         kafka_writer_push(w, e) && kafka_producer_flush(w->producer, e);
+}
+
+static bool send_rows(struct kafka_target *t, struct batch *b, struct target_streams *streams, struct kafka_writer **failed,
+                      struct error *e) {
   struct kafka_writer_setup setup = kafka_setup_of(t);
   struct kafka_writer *w = NULL;
   uint32_t of = UINT32_MAX;
@@ -326,8 +340,9 @@ static bool send_rows(struct kafka_target *t, struct batch *b, struct target_str
     const struct batch_row *row = &b->rows[i];
     if (row->state != ROW_LIVE || row->is_letter) continue;
     if (row->stream != of) w = writer_of(t, &streams->at[row->stream]);
+    *failed = w;
     of = row->stream;
-    if (!kafka_writer_row(w, &setup, b, i, e)) return false;
+    if (!send_row(t, w, &setup, b, i, e)) return false;
   }
   for (size_t i = 0; i < t->writer_count; i++)
     if (!kafka_writer_push(&t->writers[i], e)) return false;
@@ -401,7 +416,7 @@ static bool write(struct kafka_target *t, struct batch *b, struct target_streams
   CRASH_POINT("sink.before_fence");
   if (!begin_all(t, streams, e)) return false;
   CRASH_POINT("sink.after_fence");
-  if (!send_rows(t, b, streams, e)) return false;
+  if (!send_rows(t, b, streams, failed, e)) return false;
   CRASH_POINT("sink.after_rows");
   if (!setup->may_commit(setup->context, b, e) || !store_letters(t, b, streams, e)) return false;
   CRASH_POINT("sink.after_dead");
@@ -418,36 +433,6 @@ static bool abort_all(struct kafka_target *t) {
   return good;
 }
 
-// The brokers have refused a batch of messages; which of them is at fault they do not say. Each is tried alone, in transactions that
-// never commit.
-static bool search(struct kafka_target *t, struct batch *b, struct target_streams *streams, struct kafka_writer *w, struct error *e) {
-  size_t count, killed = 0;
-  const uint64_t *failures = kafka_producer_failures(w->producer, &count);
-  uint64_t *marks = memory_get((count + 1) * sizeof *marks);
-  memcpy(marks, failures, count * sizeof *marks);
-  struct kafka_writer_setup setup = kafka_setup_of(t);
-  struct error why = *e;
-  bool good = abort_all(t);
-  error_clear(e);
-  for (size_t i = 0; i < count && good; i++) {
-    if (marks[i] >= b->count || b->rows[marks[i]].state != ROW_LIVE || writer_of(t, &streams->at[b->rows[marks[i]].stream]) != w) continue;
-    good = kafka_writer_begin(w, e) && kafka_writer_row(w, &setup, b, marks[i], e) && kafka_writer_push(w, e);
-    if (!good || kafka_producer_flush(w->producer, e)) continue;
-    good = e->class == ERROR_DATA;
-    if (!good) break;
-    batch_kill(b, &b->rows[marks[i]], e->text, e->code, NULL, NULL);
-    killed++;
-    error_clear(e);
-    good = kafka_writer_abort(w);
-  }
-  if (good && w->begun) good = kafka_writer_abort(w);
-  free(marks);
-  if (good && killed > 0) return true;
-  if (!error_is_set(e)) *e = why;
-  if (e->class == ERROR_DATA) e->class = ERROR_OUTAGE; // each alone was taken: the batch is tried again
-  return false;
-}
-
 // Whether the topics take something else now than what is known of them: then that is why messages were refused.
 static bool has_changed(struct kafka_target *t) {
   struct error ignored = {0};
@@ -456,19 +441,29 @@ static bool has_changed(struct kafka_target *t) {
   return !known || memcmp(&now, &t->topics, sizeof now) != 0;
 }
 
-static bool target_commit(struct target *base, struct batch *b, struct target_streams *streams, struct error *e) {
-  struct kafka_target *t = own(base);
-  struct kafka_writer *failed = NULL;
-  bool good = write(t, b, streams, &failed, e);
-  bool refused = !good && e->class == ERROR_DATA && failed && t->settings.exactly_once;
-  if (refused && !has_changed(t) && search(t, b, streams, failed, e)) good = write(t, b, streams, &failed, e);
-  if (good) return true;
-  if (e->class == ERROR_DATA) {
-    e->class = ERROR_OUTAGE;
-    target_close(base); // what the topics take is asked anew
-    return false;
+// What was refused is noted, for the next try. False: nothing more can be found out, or the topics take something else now.
+static bool note_refused(struct kafka_target *t, const struct batch *b, const struct kafka_writer *w, const struct error *why) {
+  size_t count;
+  const uint64_t *marks = kafka_producer_failures(w->producer, &count);
+  return kafka_refused_note(&t->refused, b, marks, count, why) && !has_changed(t);
+}
+
+// Opens everything anew behind a refusal, without the core: nothing was lost, only the transaction. False: the core has to look.
+static bool begin_anew(struct kafka_target *t, const struct target_streams *streams, struct error *e) {
+  bool fresh;
+  target_close(&t->base);
+  if (kafka_is_shared(t) || !target_open(&t->base, &fresh, e)) return false;
+  for (size_t i = 0; i < streams->count; i++) {
+    const struct target_stream *s = &streams->at[i];
+    if (!s->found || s->lost || s->finished) continue;
+    const struct kafka_position *row = row_of(t, s);
+    bool same = row->has_position && row->position == s->position && row->epoch == s->epoch && strcmp(row->owner, t->base.setup.owner) == 0;
+    if (!same) return false;
   }
-  if (e->class == ERROR_FENCED && !failed) failed = t->writer_count > 0 ? &t->writers[0] : NULL;
+  return true;
+}
+
+static bool fail_commit(struct kafka_target *t, struct kafka_writer *failed, struct target_streams *streams, struct error *e) {
   if (e->class == ERROR_FENCED && failed) {
     kafka_see_why(t, failed, streams, e);
     if (e->class == ERROR_FENCED && kafka_is_shared(t)) {
@@ -477,10 +472,30 @@ static bool target_commit(struct target *base, struct batch *b, struct target_st
       writer_drop(t, failed);
       if (abort_all(t)) return false;
     }
-  } else if (abort_all(t))
+  } else if (e->class != ERROR_DATA && abort_all(t))
     return false;
-  target_close(base);
+  if (e->class == ERROR_DATA) e->class = ERROR_OUTAGE; // what the topics take is asked anew
+  target_close(&t->base);
   return false;
+}
+
+static bool target_commit(struct target *base, struct batch *b, struct target_streams *streams, struct error *e) {
+  struct kafka_target *t = own(base);
+  struct kafka_writer *failed = t->writer_count > 0 ? &t->writers[0] : NULL;
+  while (!write(t, b, streams, &failed, e)) {
+    struct error why = *e;
+    bool again = e->class == ERROR_DATA && failed && note_refused(t, b, failed, &why);
+    error_clear(e);
+    if (again && begin_anew(t, streams, e)) {
+      batch_begin(b);
+      failed = &t->writers[0];
+      continue;
+    }
+    if (!error_is_set(e)) *e = why;
+    return fail_commit(t, t->writer_count > 0 ? failed : NULL, streams, e);
+  }
+  kafka_refused_clear(&t->refused);
+  return true;
 }
 
 // ---- signs of life

@@ -1,6 +1,7 @@
 // What target_kafka.c and kafka_fence.c share. Included by them only.
 #pragma once
 #include "workers/clients/sqlite.h"
+#include "workers/sinks/kafka_refused.h"
 #include "workers/sinks/kafka_writer.h"
 #include "workers/sinks/sqlite_dead.h"
 #include "workers/sinks/target.h"
@@ -25,8 +26,9 @@ struct kafka_target {
   char **fenced; // ids that are none of ours, ended in this life of the process
   size_t fenced_count;
   struct kafka_watched watched;
-  bool opened, held;      // held: this process has had the fence before
-  struct sqlite *letters; // the state folder's store; NULL: letters go to a topic
+  struct kafka_refused refused; // rows of the batch in hand
+  bool opened, held;            // held: this process has had the fence before
+  struct sqlite *letters;       // the state folder's store; NULL: letters go to a topic
   struct sqlite_dead dead;
 };
 
