@@ -89,7 +89,8 @@ static const struct setting top_rows[] = {
      .type = SETTING_RING,
      .least = RING_LEAST,
      .most = GIB,
-     .help = "Size of each ring between two workers; without it 2MiB, 4MiB behind a topic, and 8MiB before a sink that appends to PostgreSQL."},
+     .help = "Size of each ring between two workers; without it 2MiB, 4MiB behind a topic, and 8MiB before a topic that is written or a "
+             "table that is appended to in PostgreSQL."},
     {.name = "drain_timeout",
      .type = SETTING_DURATION,
      .least = 0,

@@ -437,7 +437,7 @@ static bool abort_all(struct kafka_target *t) {
 static bool has_changed(struct kafka_target *t) {
   struct error ignored = {0};
   struct kafka_topics now = t->topics;
-  bool known = kafka_topics_open(t->admin, &t->settings, t->base.setup.sink, 0, &now, &ignored);
+  bool known = kafka_topics_open(t->admin, &t->settings, &t->base.setup, 0, &now, &ignored);
   return !known || memcmp(&now, &t->topics, sizeof now) != 0;
 }
 
