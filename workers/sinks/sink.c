@@ -149,7 +149,13 @@ static bool get_over(struct sink *s, struct error *e) {
     drop_rows(s);
     if (all_lost(s)) return false;
     error_clear(e);
-    return true;
+    // A target whose fences are one for each stream may have been closed over it; where one was lost, so may others.
+    if (!sink_connect(s, e)) return false;
+    sink_tell_lost(s);
+    drop_rows(s);
+    if (!all_lost(s)) return true;
+    error_set(e, ERROR_FENCED, "fenced", "all of this sink's streams belong to another instance now");
+    return false;
   }
   if (!endure(s, e)) return false;
   drop_rows(s);
