@@ -41,7 +41,7 @@ def server_stops_at_once(route, dice, times):
     route.audit()
 
 
-@SCENARIOS.on("file-postgres", "http-postgres")
+@SCENARIOS.on("file-postgres", "http-postgres", "topic-postgres")
 def server_forgets_commits(route, dice, times):
     """(d) The database comes back without commits that it had acknowledged: the sink must rewind, not trust its memory."""
     route.follow = True
@@ -89,7 +89,7 @@ def freeze_in_copy(route, running, dice):
     raise Failure("the test itself: no open COPY was met")
 
 
-@SCENARIOS.on("file-postgres")
+@SCENARIOS.on("file-postgres", "topic-postgres")
 def zombie(route, dice, times):
     """(e) An instance freezes with an open COPY, another takes over with a state folder of its own, then the first one thaws."""
     route.follow, route.commit = True, "200ms"
@@ -117,7 +117,7 @@ def zombie(route, dice, times):
     route.audit()
 
 
-@SCENARIOS.on("file-sqlite", "file-postgres")
+@SCENARIOS.on("file-sqlite", "file-postgres", "file-topic", "topic-postgres")
 def zombie_at_rest(route, dice, times):
     """(e) The same, frozen between two commits: nothing is locked, and only the fence stops the first one when it wakes up with work to do."""
     route.follow = True

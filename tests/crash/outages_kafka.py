@@ -419,26 +419,27 @@ def shared(route, partitions=6):
 @SCENARIOS.on("topic-postgres", "topic-topic")
 def member_killed(route, dice, times):
     """Of two instances that share a topic one dies, and comes back; then the other one."""
-    first, second = shared(route)
+    running = list(shared(route))
+    states = [route.state, second_state(route)]
     try:
-        for _ in range(max(1, times // 5)):
+        for number in range(max(2, times // 5)):
+            victim, other = number % 2, (number + 1) % 2
             route.feed(1000)
             time.sleep(dice.random())
-            first.kill_tree()
-            first.close()
+            running[victim].kill_tree()
+            running[victim].close()
             route.feed(500)
-            route.wait_for_all(second)
-            first = route.run()
+            route.wait_for_all(running[other])
+            running[victim] = route.run(state=states[victim])
             route.feed(500)
             time.sleep(dice.random() * 3)
-            first, second = second, first
-        route.wait_for_all(first)
-        route.finish(first.stop())
+        route.wait_for_all(running[0])
+        route.finish(running[0].stop())
         route.feed(500)
-        route.wait_for_all(second)
-        route.finish(second.stop())
+        route.wait_for_all(running[1])
+        route.finish(running[1].stop())
     finally:
-        close_all(first, second)
+        close_all(*running)
     route.audit()
 
 

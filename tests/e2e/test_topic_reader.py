@@ -108,6 +108,13 @@ def test_all_partitions_are_read_and_the_next_run_goes_on(weir, write, kafka, sq
     assert numbers(sqlite_target) == list(range(310))
 
 
+def set_group(kafka, topic, offsets):
+    from confluent_kafka import TopicPartition
+    consumer = kafka.consumer(group_id=topic + "-lag")
+    consumer.commit(offsets=[TopicPartition(topic, number, offset) for number, offset in offsets.items()], asynchronous=False)
+    consumer.close()
+
+
 def test_the_groups_offsets_are_told_and_never_trusted(weir, write, kafka, sqlite_target):
     topic = kafka.create_topic(partitions=2)
     kafka.produce(topic, records(*range(100)))
@@ -115,12 +122,14 @@ def test_the_groups_offsets_are_told_and_never_trusted(weir, write, kafka, sqlit
     once(weir, file)
     assert kafka.committed(topic + "-lag", topic) == kafka.ends(topic)
     # Somebody sets the group back: nothing is read again.
-    consumer = kafka.consumer(group_id=topic + "-lag")
-    from confluent_kafka import TopicPartition
-    consumer.commit(offsets=[TopicPartition(topic, number, 0) for number in (0, 1)], asynchronous=False)
-    consumer.close()
+    set_group(kafka, topic, {0: 0, 1: 0})
     once(weir, file)
     assert numbers(sqlite_target) == list(range(100))
+    # Or forward: nothing is left out.
+    kafka.produce(topic, records(*range(100, 150)))
+    set_group(kafka, topic, kafka.ends(topic))
+    once(weir, file)
+    assert numbers(sqlite_target) == list(range(150))
 
 
 def test_metadata_is_the_brokers_word(weir, write, kafka, sqlite_target):
