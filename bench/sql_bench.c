@@ -6,12 +6,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "proto/buffer.h"
 #include "proto/msgpack.h"
+#include "workers/lookups/lookup.h"
 #include "workers/sql/engine.h"
 
-enum { POOL = 4096, BATCH = 512, ROW = 4096, ROUNDS = 3 };
+enum { POOL = 4096, BATCH = 512, ROW = 4096, ROUNDS = 3, USERS = 50000 };
 
 struct feed {
   struct sql_record records[POOL];
@@ -87,12 +89,51 @@ static uint64_t run_once(struct sql_engine *engine, struct feed *f, uint64_t rec
   return rows;
 }
 
+// A lookup of all users, as its worker builds it.
+static struct sql_lookup lookup_make(struct lookup_shape *shape, char *path) {
+  static uint8_t settings[256], row[256];
+  struct msgpack_writer w = {.at = settings, .end = settings + sizeof settings};
+  struct lookup_build build;
+  struct error e = {0};
+  uint64_t bytes;
+  msgpack_write_map(&w, 2);
+  msgpack_write_cstring(&w, "key");
+  msgpack_write_array(&w, 1);
+  msgpack_write_cstring(&w, "id");
+  msgpack_write_cstring(&w, "columns");
+  msgpack_write_map(&w, 2);
+  msgpack_write_cstring(&w, "id");
+  msgpack_write_cstring(&w, "bigint");
+  msgpack_write_cstring(&w, "city");
+  msgpack_write_cstring(&w, "text");
+  int fd = mkstemp(path);
+  bool good = fd >= 0 && lookup_shape_load(shape, "users", (struct job_value){settings, w.at}, &e) &&
+              lookup_build_open(&build, shape, path, 1 << 30, &e);
+  for (uint64_t i = 0; i < USERS && good; i++) {
+    w = (struct msgpack_writer){.at = row, .end = row + sizeof row};
+    msgpack_write_map(&w, 2);
+    msgpack_write_cstring(&w, "id");
+    msgpack_write_uint(&w, 70000 + i * 7919 % USERS);
+    msgpack_write_cstring(&w, "city");
+    msgpack_write_cstring(&w, "a town of middling size");
+    good = lookup_build_row(&build, row, w.at, &e);
+  }
+  if (!good || !lookup_build_end(&build, &bytes, &e)) {
+    fprintf(stderr, "lookup: %s\n", e.text);
+    exit(1);
+  }
+  lookup_build_free(&build);
+  close(fd);
+  return (struct sql_lookup){.shape = shape, .path = path};
+}
+
 static const char *only; // a name: measure nothing else
+static const struct sql_lookup *lookup;
 
 static void measure(struct feed *f, const char *name, const char *sql, bool one_by_one, uint64_t records) {
   if (only && strcmp(name, only) != 0) return;
   static const char *const input[] = {"raw"};
-  struct sql_spec spec = {.sql = sql, .inputs = input, .input_count = 1, .one_by_one = one_by_one};
+  struct sql_spec spec = {.sql = sql, .inputs = input, .input_count = 1, .lookups = lookup, .lookup_count = 1, .one_by_one = one_by_one};
   struct error e = {0};
   struct sql_engine *engine = sql_engine_open_or_fail(&spec, &e);
   if (!engine) {
@@ -120,6 +161,10 @@ int main(int argc, char **argv) {
   sql_engine_single_thread();
   only = argc > 2 ? argv[2] : NULL;
   struct feed *f = feed_make();
+  struct lookup_shape shape;
+  char path[] = "/tmp/weir-bench-XXXXXX";
+  struct sql_lookup users = lookup_make(&shape, path);
+  lookup = &users;
   if (records < BATCH) records = BATCH;
   printf("SQL, CPU time per record of %zu bytes, best of %d times %" PRIu64 " records:\n", f->bytes.length / POOL, ROUNDS, records);
   measure(f, "7 plain columns", "SELECT id, user_id, name, email, amount, ts, note FROM raw", false, records);
@@ -128,8 +173,12 @@ int main(int argc, char **argv) {
   measure(f, "... with a filter, upper(), * 2",
           "SELECT id, user_id, upper(name) AS name, email, amount * 2 AS amount, ts, note FROM raw WHERE amount >= 0", false, records);
   measure(f, "7 columns, parse_time()", "SELECT id, user_id, name, email, amount, parse_time(ts) AS ts, note FROM raw", false, records);
+  measure(f, "7 plain columns and one of a lookup",
+          "SELECT r.id, user_id, name, email, amount, ts, note, u.city FROM raw r LEFT JOIN users u ON u.id = r.user_id", false, records);
   measure(f, "7 plain columns, one by one", "SELECT id, user_id, name, email, amount, ts, note FROM raw", true, records);
   measure(f, "... every value through SQLite, one by one", through, true, records);
+  unlink(path);
+  lookup_shape_free(&shape);
   buffer_free(&f->bytes);
   free(f);
   return 0;

@@ -19,6 +19,7 @@
 #include "supervisor/stop.h"
 #include "supervisor/tick.h"
 
+struct event;
 struct event_base;
 struct lane;
 
@@ -39,6 +40,7 @@ struct instance {
   size_t lane_count;
   struct lane *lookups; // of one seat each (lookups.h)
   size_t lookup_count;
+  struct event *lookups_limit; // of their end
   uint64_t started_ns; // CLOCK_MONOTONIC
   bool ready;          // every worker has once left its start: what systemd is told
   struct signals signals;

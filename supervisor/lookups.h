@@ -4,7 +4,8 @@
 // DESCRIPTION   Each lookup that some chain joins has one worker, in a lane of its own with one seat: it is started, watched, restarted and
 //               reaped like any other, but has no rings. Its row of words outlives it and is mapped by the transformers that join it. The
 //               lookups run until all other lanes have ended, because a transformer that is started again may wait for one; then they are
-//               killed, which is harmless: what they were building has no name yet.
+//               asked to end, and killed when that takes them longer than LOOKUPS_END_MS, which is harmless: what they were building
+//               has no name yet.
 // DIAGNOSTICS   ERROR_ENVIRONMENT when memory or descriptors cannot be made.
 #pragma once
 #include <stdbool.h>
@@ -19,7 +20,9 @@ struct seat;
 bool lookups_open(struct instance *i, struct error *e);
 void lookups_close(struct instance *i);
 void lookups_start(struct instance *i);
-void lookups_end(struct instance *i, const char *reason); // `reason` is static
+enum { LOOKUPS_END_MS = 500 };
+void lookups_end(struct instance *i);                      // no successors from here on
+void lookups_kill(struct instance *i, const char *reason); // `reason` is static
 bool lookups_ended(const struct instance *i);
 // The seat of the lookup that is the plan's node of that index; it is among those that run.
 const struct seat *lookup_seat(const struct instance *i, size_t node);

@@ -18,7 +18,7 @@ enum { LOOK_MS = 20 };
 void stop_check(struct instance *i) {
   if (!lanes_ended(i)) return;
   // Lookups are needed until the last lane has ended.
-  lookups_end(i, "nothing joins it any more");
+  lookups_end(i);
   if (lookups_ended(i)) event_base_loopbreak(i->base);
 }
 
@@ -26,7 +26,7 @@ static void everybody_kill(struct instance *i, const char *reason) {
   i->stop.phase = STOP_KILLING;
   for (size_t l = 0; l < i->lane_count; l++)
     for (size_t s = 0; s < i->lanes[l].seat_count; s++) seat_dismiss(&i->lanes[l].seats[s], reason);
-  lookups_end(i, reason);
+  lookups_kill(i, reason);
   stop_check(i);
 }
 

@@ -260,6 +260,24 @@ def test_what_has_not_changed_is_not_sent_again(start, weir, site, api, feed, tm
     assert node(weir, file)["age_s"] <= 60
 
 
+def test_the_same_rows_make_no_new_table(start, weir, site, api, feed, tmp_path):
+    site.etag = False
+    site.pages["/titles"] = json.dumps({"rows": rows_of(a="Anna"), "asked": 1}).encode()
+    file = api()
+    for life in (1, 2):
+        running = start(file)
+        assert feed.title(running, "a") == "Anna"
+        first, loaded = files(tmp_path), node(weir, file)["loaded"]
+        site.pages["/titles"] = json.dumps({"rows": [dict(row, life=life) for row in rows_of(a="Anna")]}).encode()
+        seen = len(site.seen)
+        eventually("it asks again", lambda: len(site.seen) > seen + 3)
+        assert feed.title(running, "a") == "Anna"
+        assert files(tmp_path) == first == ["titles.1.db"] and node(weir, file)["loaded"] == loaded
+        assert running.err.count("lookup loaded") == 2 - life
+        done = running.stop()
+        assert done.code == 0 and "SIGKILL" not in done.err, done
+
+
 def test_headers_and_query_are_sent(start, site, api, feed):
     site.pages["/titles"] = answer(a="Anna")
     running = start(api(more="query: {lang: en}\nheaders: {X-Key: abc}\nauth: {bearer: secret}"))
@@ -396,7 +414,7 @@ def test_check_says_what_comes_from_a_lookup(weir, site, api):
     assert done.code == 0, done
     assert "lookup titles: http" in done.out and "joins titles" in done.out
     assert "joins lookup titles, of which it reads: id, title, since, level, tags, open" in done.out
-    assert "2 rows, " in done.out
+    assert "2 rows, " in done.out and "/titles: not encrypted" in done.out
     assert "lookup titles" in weir("graph", file).out and "joins titles" in weir("graph", file).out
     assert "-.->" in weir("graph", file, "--format", "mermaid").out
     file.write_text(file.read_text().replace("t.title, t.since", "t.titel, t.since"))

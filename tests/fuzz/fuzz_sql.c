@@ -1,14 +1,17 @@
-// Any bytes as SQL, or as records under known SQL. The first byte chooses: 0 to 127, the rest is a SELECT over three known records; 128 and
-// more, the rest are records (a length byte in front of each) under one of the SELECTs below.
+// Any bytes as SQL (over records and a lookup), or as records under known SQL. The first byte chooses: 0 to 127, the rest is a SELECT over
+// three known records; 128 and more, the rest are records (a length byte in front of each) under one of the SELECTs below.
 //
 // Holds: nothing is read out of bounds (address sanitizer); SQL that is taken gives the same rows in batches and one by one; rows are sound
-// msgpack; nothing takes long, needs much memory, or touches a file.
+// msgpack; nothing takes long, needs much memory, or touches another file.
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "proto/buffer.h"
+#include "proto/json.h"
 #include "proto/msgpack.h"
+#include "workers/lookups/lookup.h"
 #include "workers/sql/engine.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -23,7 +26,59 @@ static const char *const sqls[] = {
     "SELECT a, (SELECT max(g.a) || count(*) FROM each(e.l) g) AS m FROM raw e ORDER BY 1",
     "SELECT json_extract(l, '$[0]') AS j, json_array(a, b, l) AS k, l FROM raw",
     "SELECT b, l FROM raw UNION SELECT a, b FROM raw",
+    "SELECT e.a, t.v, t.t, t.o, t.n * 2 AS n FROM raw e LEFT JOIN tab t ON t.k = e.b",
+    "SELECT e.a, t.k FROM raw e LEFT JOIN each(e.l) g JOIN tab t ON t.n = e.a OR t.k = g.value",
+    "SELECT e.a, (SELECT group_concat(t.v) FROM tab t WHERE t.n > e.a) AS v FROM raw e",
 };
+
+// A lookup, `tab`, in a file as its worker builds it.
+struct table {
+  struct lookup_shape shape;
+  char path[32];
+};
+static struct table table;
+
+static void table_remove(void) {
+  unlink(table.path);
+}
+
+static void to_msgpack(const char *json, struct buffer *out) {
+  struct json_parser *parser = json_parser_new();
+  struct error e = {0};
+  char *padded = memory_get(strlen(json) + JSON_PADDING);
+  strcpy(padded, json);
+  if (!json_to_msgpack(parser, padded, strlen(padded), out, &e)) abort();
+  json_parser_free(parser);
+  free(padded);
+}
+
+static void table_make(void) {
+  static const char settings[] = "{\"key\":[\"k\"],\"columns\":{\"k\":\"text\",\"v\":\"json\",\"t\":\"timestamp\",\"o\":\"boolean\",\"n\":"
+                                 "\"bigint\"}}";
+  static const char *const rows[] = {"{\"k\":\"x&y\",\"v\":{\"a\":[1]},\"t\":\"2025-01-01\",\"o\":true,\"n\":1}",
+                                     "{\"k\":\"1\",\"v\":[],\"n\":1}", "{\"k\":\"1\",\"o\":false,\"n\":-5}"};
+  struct lookup_build build;
+  struct error e = {0};
+  struct buffer packed = {0};
+  uint64_t bytes;
+  if (table.path[0]) return;
+  strcpy(table.path, "/tmp/weir-fuzz-XXXXXX");
+  int fd = mkstemp(table.path);
+  if (fd < 0 || atexit(table_remove) != 0) abort();
+  close(fd);
+  to_msgpack(settings, &packed);
+  if (!lookup_shape_load(&table.shape, "tab", (struct job_value){packed.at, packed.at + packed.length}, &e) ||
+      !lookup_build_open(&build, &table.shape, table.path, 1 << 20, &e))
+    abort();
+  for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+    buffer_clear(&packed);
+    to_msgpack(rows[i], &packed);
+    if (!lookup_build_row(&build, packed.at, packed.at + packed.length, &e)) abort();
+  }
+  if (!lookup_build_end(&build, &bytes, &e)) abort();
+  lookup_build_free(&build);
+  buffer_free(&packed);
+}
 
 struct source {
   struct sql_record records[RECORDS];
@@ -71,8 +126,16 @@ static bool run(struct sql_engine *engine, struct source *s, struct buffer *out)
 
 static struct sql_engine *open_engine(const char *sql, bool one_by_one) {
   static const char *const inputs[] = {"raw", "other"};
-  struct sql_spec spec = {
-      .sql = sql, .inputs = inputs, .input_count = 2, .timeout_ms = TIMEOUT_MS, .memory_bytes = MEMORY, .one_by_one = one_by_one};
+  table_make();
+  struct sql_lookup lookup = {.shape = &table.shape, .path = table.path};
+  struct sql_spec spec = {.sql = sql,
+                          .inputs = inputs,
+                          .input_count = 2,
+                          .lookups = &lookup,
+                          .lookup_count = 1,
+                          .timeout_ms = TIMEOUT_MS,
+                          .memory_bytes = MEMORY,
+                          .one_by_one = one_by_one};
   struct sql_problems problems = {0};
   struct sql_engine *engine = sql_engine_open(&spec, &problems);
   must(engine || problems.count > 0);

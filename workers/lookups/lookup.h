@@ -31,6 +31,7 @@ struct lookup_build {
   struct cell_tools *tools;    // by column: what a cast gave lives until the row is stored
   struct buffer *texts;        // by column: the same for JSON
   uint64_t rows, max_bytes;
+  uint64_t content;            // hash of all values so far: the same rows in the same order give the same
   bool (*turn)(void *context); // called now and then; false: a stop was asked
   void *context;
 };
@@ -51,6 +52,7 @@ bool lookup_functions_declare(struct sqlite *db, struct error *e);
 // What stands in a file beside its rows.
 struct lookup_note {
   uint64_t fingerprint; // of the settings that decide what is in it, and of its shape
+  uint64_t content;     // of its rows, as lookup_build says
   uint64_t rows, bytes;
   int64_t loaded;        // microseconds UTC
   char *etag, *modified; // for the next question; owned, NULL: none
@@ -76,9 +78,10 @@ enum lookup_outcome { LOOKUP_LOAD_FAILED, LOOKUP_LOAD_STOPPED, LOOKUP_LOAD_SAME,
 struct lookup_load {
   struct job_value settings;
   struct lookup_build *build;
-  char *etag, *modified;                                            // of the table in use, replaced by those of the new one; owned
-  uint64_t retry_after_ms;                                          // the server wants to be left alone; 0: it did not say
-  bool (*turn)(void *context);                                      // called at least once a second; false: a stop was asked
+  char *etag, *modified;       // of the table in use, replaced by those of the new one (SAME: left as they are); owned
+  char *line;                  // what protects the connection, for a check; owned, NULL: there is none
+  uint64_t retry_after_ms;     // the server wants to be left alone; 0: it did not say
+  bool (*turn)(void *context); // called at least once a second; false: a stop was asked
   void (*busy)(void *context, unsigned seconds, const char *doing); // before a call that may block
   void *context;
 };

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "proto/hash.h"
 #include "proto/limits.h"
 #include "proto/utf8.h"
 #include "workers/lookups/lookup.h"
@@ -141,6 +142,7 @@ static bool value_bind(struct lookup_build *b, size_t column, const uint8_t *at,
   const uint8_t *found, *found_end;
   char why[WHY] = "the value is broken";
   bool there = msgpack_path_find(b->paths[column], at, end, &found, &found_end);
+  b->content = there ? hash_bytes(found, (size_t)(found_end - found), b->content) : hash_bytes("", 0, b->content);
   if ((!there || cell_of(found, found_end, &cell)) && cell_cast(&b->tools[column], &c->rule, &cell, why, sizeof why) &&
       cell_bind(b, column, &cell, why))
     return true;

@@ -31,6 +31,8 @@ static void try_load(struct check *c, const struct lookup_shape *shape, lookup_l
   }
   uint64_t rows = build.rows;
   if (outcome == LOOKUP_LOAD_DONE && !lookup_build_end(&build, &bytes, &e)) outcome = LOOKUP_LOAD_FAILED;
+  if (l.line) check_find(c, CHECK_NOTE, "url", -1, NULL, "%s", l.line);
+  free(l.line);
   if (outcome == LOOKUP_LOAD_DONE)
     check_find(c, CHECK_NOTE, "type", -1, NULL, "%llu rows, %llu bytes", (unsigned long long)rows, (unsigned long long)bytes);
   else if (outcome == LOOKUP_LOAD_FAILED)
@@ -53,6 +55,12 @@ static void answer_columns(struct check *c, const struct lookup_shape *shape) {
   }
 }
 
+static bool has_errors(const struct check *c) {
+  for (size_t i = 0; i < c->finding_count; i++)
+    if (c->findings[i].level == CHECK_ERROR) return true;
+  return false;
+}
+
 static void check_kind(struct check *c, const char *kind) {
   struct lookup_shape shape;
   struct error e = {0};
@@ -65,13 +73,29 @@ static void check_kind(struct check *c, const char *kind) {
     msgpack_path_free(path);
   }
   if (good) answer_columns(c, &shape);
-  if (good && c->connect && c->finding_count == 0) try_load(c, &shape, lookup_loader_find(kind));
+  if (good && c->connect && !has_errors(c)) try_load(c, &shape, lookup_loader_find(kind));
   lookup_shape_free(&shape);
+}
+
+// What protects the line, for --connect.
+static void tell_line(struct check *c) {
+  char *url = job_text(c->settings, "url", ""), *verify = job_text(c->settings, "tls_verify", "true"), *shown = http_url_shown(url);
+  if (strncmp(shown, "http:", 5) == 0)
+    check_find(c, CHECK_NOTE, "url", -1, NULL, "%s: not encrypted", shown);
+  else
+    check_find(c, CHECK_NOTE, "url", -1, NULL, "%s: encrypted, certificate %s", shown,
+               strcmp(verify, "insecure") == 0 ? "NOT verified" : "verified");
+  free(shown);
+  free(verify);
+  free(url);
 }
 
 void lookup_http_check(struct check *c) {
   struct error e = {0};
-  if (!lookup_http_look(c->settings, &e)) check_find(c, CHECK_ERROR, e.code, -1, NULL, "%s", e.text);
+  if (!lookup_http_look(c->settings, &e))
+    check_find(c, CHECK_ERROR, e.code, -1, NULL, "%s", e.text);
+  else if (c->connect)
+    tell_line(c);
   check_kind(c, "http");
 }
 

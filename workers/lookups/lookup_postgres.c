@@ -123,6 +123,7 @@ enum lookup_outcome lookup_postgres_load(struct lookup_load *l, struct error *e)
   enum lookup_outcome outcome = LOOKUP_LOAD_FAILED;
   l->busy(l->context, FETCH_SECONDS, "reading from PostgreSQL");
   s.link = postgres_open(&options, e);
+  if (s.link) l->line = memory_print("%s: %s", postgres_place(s.link), postgres_line(s.link));
   if (s.link && cursor_open(&s, e)) outcome = cursor_read(&s, e);
   // A connection that ends takes its transaction and its cursor with it.
   postgres_close(s.link);

@@ -32,8 +32,8 @@ static void text_bind(struct sqlite_query *q, int parameter, const char *text) {
 }
 
 bool lookup_note_write(struct sqlite *db, const struct lookup_note *note, struct error *e) {
-  if (!sqlite_exec(db, "CREATE TABLE " NOTE_TABLE "(format, fingerprint, rows, loaded, etag, modified)", e)) return false;
-  struct sqlite_query *q = sqlite_prepare(db, "INSERT INTO " NOTE_TABLE " VALUES(?1, ?2, ?3, ?4, ?5, ?6)", e);
+  if (!sqlite_exec(db, "CREATE TABLE " NOTE_TABLE "(format, fingerprint, rows, loaded, etag, modified, content)", e)) return false;
+  struct sqlite_query *q = sqlite_prepare(db, "INSERT INTO " NOTE_TABLE " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7)", e);
   if (!q) return false;
   sqlite_bind_int(q, 1, LOOKUP_FORMAT);
   sqlite_bind_int(q, 2, (int64_t)note->fingerprint);
@@ -41,6 +41,7 @@ bool lookup_note_write(struct sqlite *db, const struct lookup_note *note, struct
   sqlite_bind_int(q, 4, note->loaded);
   text_bind(q, 5, note->etag);
   text_bind(q, 6, note->modified);
+  sqlite_bind_int(q, 7, (int64_t)note->content);
   return sqlite_run(q, e);
 }
 
@@ -50,14 +51,15 @@ static char *column_copy(struct sqlite_query *q, int column) {
 }
 
 static bool note_read(struct sqlite *db, struct lookup_note *note, struct error *e) {
-  struct sqlite_query *q = sqlite_prepare(db, "SELECT format, fingerprint, rows, loaded, etag, modified FROM " NOTE_TABLE, e);
+  struct sqlite_query *q = sqlite_prepare(db, "SELECT format, fingerprint, rows, loaded, etag, modified, content FROM " NOTE_TABLE, e);
   if (!q || sqlite_step(q, e) != SQLITE_GOT_ROW) return false;
   bool good = sqlite_column_int(q, 0) == LOOKUP_FORMAT;
   *note = (struct lookup_note){.fingerprint = (uint64_t)sqlite_column_int(q, 1),
                                .rows = (uint64_t)sqlite_column_int(q, 2),
                                .loaded = sqlite_column_int(q, 3),
                                .etag = column_copy(q, 4),
-                               .modified = column_copy(q, 5)};
+                               .modified = column_copy(q, 5),
+                               .content = (uint64_t)sqlite_column_int(q, 6)};
   sqlite_reset(q);
   return good;
 }

@@ -123,6 +123,7 @@ static bool build_finish(struct keeper *k, struct lookup_build *b, struct lookup
                          struct error *e) {
   struct worker *w = k->w;
   note->rows = b->rows;
+  note->content = b->content;
   note->loaded = clock_micros();
   note->fingerprint = fingerprint;
   worker_busy_until(w, BUILD_SECONDS, NULL);
@@ -148,6 +149,23 @@ static char *text_copy(const char *text) {
   return text ? memory_text(text) : NULL;
 }
 
+// What was loaded is what is in use: no new file, and nobody has to take anything.
+static bool is_in_use(const struct keeper *k, const struct lookup_build *b) {
+  const struct lookup_note *note = &k->note;
+  return k->generation > 0 && note->fingerprint == k->fingerprint && note->rows == b->rows && note->content == b->content;
+}
+
+// The source has said that nothing has changed, or has sent the same again.
+static void confirm(struct keeper *k, struct lookup_note *fresh) {
+  free(k->note.etag);
+  free(k->note.modified);
+  k->note.etag = fresh->etag;
+  k->note.modified = fresh->modified;
+  fresh->etag = fresh->modified = NULL;
+  k->confirmed = clock_micros();
+  words_show(k);
+}
+
 // One try. FAILED: e.
 static enum lookup_outcome load_once(struct keeper *k, struct error *e) {
   struct worker *w = k->w;
@@ -169,18 +187,17 @@ static enum lookup_outcome load_once(struct keeper *k, struct error *e) {
     outcome = k->load(&load, e);
   }
   k->retry_after_ms = load.retry_after_ms;
+  free(load.line);
   note.etag = load.etag;
   note.modified = load.modified;
+  if (outcome == LOOKUP_LOAD_DONE && is_in_use(k, &build)) outcome = LOOKUP_LOAD_SAME;
   if (outcome == LOOKUP_LOAD_DONE && !build_finish(k, &build, &note, k->fingerprint, building, e)) outcome = LOOKUP_LOAD_FAILED;
   lookup_build_free(&build);
   if (outcome == LOOKUP_LOAD_DONE)
     table_take(k, &note);
   else
     unlink(building);
-  if (outcome == LOOKUP_LOAD_SAME) {
-    k->confirmed = clock_micros();
-    words_show(k);
-  }
+  if (outcome == LOOKUP_LOAD_SAME) confirm(k, &note);
   slot_doing_set(&w->slot, "");
   lookup_note_free(&note);
   free(building);
