@@ -301,8 +301,8 @@ def say(name, result):
 
 def compare(what, weirs, yards):
     if yards:
-        pairs = sorted(one["rate"] / other["rate"] for one, other in zip(weirs, yards))
-        print(f"== {what}: weir / yardstick {', '.join('%.2f' % pair for pair in pairs)}", flush=True)
+        pairs = ", ".join("%.2f" % (one["rate"] / other["rate"]) for one, other in zip(weirs, yards))
+        print(f"== {what}: weir / yardstick {pairs}, turn by turn", flush=True)
 
 
 def copy_limit(servers, records, writers):
