@@ -16,6 +16,7 @@
 enum {
   SLICE_MS = 1000,
   SETTLE_MS = 100,
+  PATIENCE_MOST_MS = 60000,
   METADATA_MS = 30000,
   INIT_MS = 60000,
   ABORT_MS = 10000,
@@ -258,6 +259,11 @@ static bool transaction_failed(struct kafka_producer *p, rd_kafka_error_t *error
   return false;
 }
 
+// How long a call may wait: what takes longer is given up and done again, whatever the brokers would still allow.
+static int patience_ms(const struct kafka_producer *p) {
+  return p->setup.transaction_ms < PATIENCE_MOST_MS ? (int)p->setup.transaction_ms : PATIENCE_MOST_MS;
+}
+
 bool kafka_producer_begin(struct kafka_producer *p, struct error *e) {
   forget_failures(p);
   p->lost_before = lost_connections(p);
@@ -280,7 +286,7 @@ static void look_back(struct kafka_producer *p) {
 
 bool kafka_producer_commit(struct kafka_producer *p, struct error *e) {
   if (!p->transactional_id) return kafka_producer_flush(p, e);
-  rd_kafka_error_t *error = rd_kafka_commit_transaction(p->rk, (int)p->setup.transaction_ms);
+  rd_kafka_error_t *error = rd_kafka_commit_transaction(p->rk, patience_ms(p));
   look_back(p);
   if (error) return transaction_failed(p, error, "cannot commit a transaction", e);
   p->in_transaction = false;
@@ -298,7 +304,7 @@ bool kafka_producer_abort(struct kafka_producer *p, struct error *e) {
 }
 
 bool kafka_producer_flush(struct kafka_producer *p, struct error *e) {
-  rd_kafka_resp_err_t code = rd_kafka_flush(p->rk, (int)p->setup.transaction_ms);
+  rd_kafka_resp_err_t code = rd_kafka_flush(p->rk, patience_ms(p));
   look_back(p);
   if (code == RD_KAFKA_RESP_ERR_NO_ERROR && p->first_failure == RD_KAFKA_RESP_ERR_NO_ERROR) return true;
   char fatal[ERROR_TEXT];

@@ -181,14 +181,23 @@ static void check_brokers(struct check *c, const struct topic_settings *s) {
   kafka_admin_close(a);
 }
 
+static void kafka_found(void *context, const char *setting, const char *suggestion, const char *text) {
+  char *whole = memory_print("kafka.%s", setting);
+  check_find(context, CHECK_ERROR, whole, -1, suggestion, "%s", text);
+  free(whole);
+}
+
 void topic_sink_check(struct check *c) {
   struct topic_settings s;
   struct error e = {0};
+  size_t before = c->finding_count;
+  kafka_check(job_get(c->settings, "kafka"), kafka_found, c);
+  bool usable = c->finding_count == before;
   if (!topic_settings_read(&s, c->settings, &e)) {
     check_find(c, CHECK_ERROR, e.code, -1, NULL, "%s", e.text);
     return;
   }
   check_settings(c, &s);
-  if (c->connect) check_brokers(c, &s);
+  if (c->connect && usable) check_brokers(c, &s);
   topic_settings_free(&s);
 }
