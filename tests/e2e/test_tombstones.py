@@ -1,0 +1,77 @@
+"""Null values of a topic, through SQL and into tables: what a key's last record says is what the table holds."""
+import json
+
+import pytest
+
+PIPE = """
+pipeline: tombstones
+kafka: {brokers: "%s"}
+topics:
+  people: {topic: %s}
+transforms:
+  named:
+    sql: SELECT coalesce(id, _key) AS id, upper(name) AS name FROM people
+    columns: {id: text not null, name: text not null}
+    checks: {short: length(name) < 10}
+sinks:
+  out: {from: named, type: table, url: "%s", table: t, mode: upsert, key: id%s}
+dead_letters: {stop_above: 1}
+"""
+
+
+@pytest.fixture
+def write(pipeline, target, kafka):
+    topic = kafka.create_topic(partitions=1)
+
+    def run(deletes):
+        return pipeline(PIPE % (kafka.servers, topic, target.url, ", delete: tombstones" if deletes else ""))
+    run.topic = topic
+    return run
+
+
+def person(number, name):
+    return str(number), json.dumps({"id": str(number), "name": name})
+
+
+def stored(target):
+    return sorted(target.query("SELECT id, name FROM t"))
+
+
+def good(result):
+    assert result.code == 0, result
+    return result
+
+
+def test_null_values_delete(weir, write, kafka, target):
+    kafka.produce(write.topic, [person(n, "n%d" % n) for n in range(6)])
+    good(weir("run", write(True), "--once"))
+    assert stored(target) == [(str(n), "N%d" % n) for n in range(6)]
+    kafka.produce(write.topic, [("0", None), ("1", None), person(1, "back"), person(2, "gone"), ("2", None), ("99", None),
+                                person(7, "new"), ("7", None), person(3, "changed")])
+    account = good(weir("run", write(True), "--once", "--json")).json
+    assert stored(target) == [("1", "BACK"), ("3", "CHANGED"), ("4", "N4"), ("5", "N5")]
+    out, = [node for node in account["nodes"] if node["name"] == "out"]
+    assert out["in"] == 9 == out["out"] + out["superseded"] and out["dead"] == 0
+    assert weir("dlq", "list", write(True), "--json").json == []
+    kafka.produce(write.topic, [(str(n), None) for n in range(10)])
+    good(weir("run", write(True), "--once"))
+    assert stored(target) == []
+    good(weir("run", write(True), "--once"))  # a table that tombstones have emptied has lost nothing
+    assert stored(target) == []
+
+
+def test_tombstones_nobody_asked_for_are_letters_that_can_be_sent_again(weir, write, kafka, target):
+    kafka.produce(write.topic, [person(n, "n%d" % n) for n in range(3)] + [("1", None)])
+    good(weir("run", write(False), "--once"))
+    assert stored(target) == [("0", "N0"), ("1", "N1"), ("2", "N2")]
+    letter, = good(weir("dlq", "list", write(False), "--json")).json
+    assert (letter["node"], letter["code"]) == ("out", "tombstone")
+    good(weir("dlq", "retry", write(True)))
+    assert stored(target) == [("0", "N0"), ("2", "N2")]
+    assert weir("dlq", "list", write(True), "--json").json == []
+
+
+def test_tombstones_need_an_upsert(weir, pipeline, kafka, sqlite_target):
+    text = (PIPE % (kafka.servers, "any", sqlite_target.url, ", delete: tombstones")).replace("mode: upsert, key: id", "mode: append")
+    refused = weir("check", pipeline(text))
+    assert refused.code == 2 and "`delete: tombstones` needs `mode: upsert`" in refused.err, refused
