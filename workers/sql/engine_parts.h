@@ -138,7 +138,7 @@ struct sql_engine {
   uint64_t record_number;
   uint64_t uuid_calls;
   struct field_index input;
-  const struct field_span **input_direct; // by column of input_columns: the key's value that is given as it is; NULL: it takes more
+  const struct field_span **input_direct; // by column of input_columns: the key's value that is given as it is; NULL: nobody looks at it
   struct json_text *input_json;           // by column of input_columns
   bool *input_seen;                       // by column: one of the first SQL_LOOKED_AT records had it
   struct input_cursor *free_inputs;

@@ -21,6 +21,7 @@ struct input_table {
 
 struct input_cursor {
   sqlite3_vtab_cursor base;
+  const struct field_span *const *direct; // the engine's: xColumn is called for every column of every record, and needs no more for most
   bool end;
   struct input_cursor *next_free;
 };
@@ -141,6 +142,7 @@ static int batch_advance(struct input_cursor *cursor) {
 static int input_filter(sqlite3_vtab_cursor *base, int number, const char *text, int count, sqlite3_value **values) {
   (void)number, (void)text, (void)count, (void)values;
   struct input_cursor *cursor = (struct input_cursor *)base;
+  cursor->direct = ((struct input_table *)base->pVtab)->engine->input_direct;
   if (((struct input_table *)base->pVtab)->engine->batch) return batch_advance(cursor);
   cursor->end = false;
   return SQLITE_OK;
@@ -157,21 +159,18 @@ static int input_eof(sqlite3_vtab_cursor *base) {
   return ((struct input_cursor *)base)->end;
 }
 
+// Stands for a value that takes more than its span: a path, JSON text, a pointer.
+static const struct field_span takes_more;
+
 void sql_input_bind(struct sql_engine *engine) {
   for (size_t i = 0; i < engine->input_columns.names.count; i++) {
     const struct field_column *c = &engine->input_columns.names.columns[i];
     bool direct = engine->input_columns.use[i] == USE_VALUE && c->slot != FIELD_NONE && !c->path;
-    static const struct field_span nothing;
-    engine->input_direct[i] = direct ? &engine->input.slots[c->slot] : engine->input_columns.use[i] == USE_NOTHING ? &nothing : NULL;
+    engine->input_direct[i] = direct ? &engine->input.slots[c->slot] : engine->input_columns.use[i] == USE_NOTHING ? NULL : &takes_more;
   }
 }
 
-static int input_column(sqlite3_vtab_cursor *base, sqlite3_context *context, int number) {
-  struct sql_engine *engine = ((struct input_table *)base->pVtab)->engine;
-  if (number == 0) return SQLITE_OK; // the star column
-  size_t column = (size_t)number - 1;
-  const struct field_span *direct = engine->input_direct[column];
-  if (direct && (!direct->at || sql_value_give_plain(context, direct))) return SQLITE_OK; // a result that is not set is null
+static int input_column_more(struct sql_engine *engine, sqlite3_context *context, size_t column) {
   enum column_use use = engine->input_columns.use[column];
   struct json_text *json = &engine->input_json[column];
   if (use == USE_VALUE) {
@@ -183,6 +182,15 @@ static int input_column(sqlite3_vtab_cursor *base, sqlite3_context *context, int
   json->span = *span;
   sqlite3_result_pointer(context, &json->span, SQL_POINTER, NULL);
   return SQLITE_OK;
+}
+
+static int input_column(sqlite3_vtab_cursor *base, sqlite3_context *context, int number) {
+  const struct field_span *const *all = ((const struct input_cursor *)base)->direct;
+  if (number == 0) return SQLITE_OK; // the star column
+  const struct field_span *direct = all[number - 1];
+  if (!direct) return SQLITE_OK; // a result that is not set is null
+  if (direct != &takes_more && (!direct->at || sql_value_give_plain(context, direct))) return SQLITE_OK;
+  return input_column_more(((struct input_table *)base->pVtab)->engine, context, (size_t)number - 1);
 }
 
 // A table WITHOUT ROWID is never asked for one.
