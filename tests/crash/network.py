@@ -20,11 +20,10 @@ import subprocess
 import sys
 import time
 
-from route import SINK, Failure, Route, Servers
+from route import SINK, SKIPPED, Failure, Route, Servers
 from support import kafka_server, postgres
 from support.waiting import eventually
 
-SKIPPED = 77
 NETWORK = "10.99.0."
 HUB = NETWORK + "1"
 
@@ -99,9 +98,8 @@ class NetworkServers(Servers):
     @property
     def kafka(self):
         if self.made_kafka is None:
-            from support import kafka
             self.kafka_port = kafka_server.free_ports(1)[0]
-            self.made_kafka = kafka.Kafka(self.version, listeners={"HUB": (HUB, self.kafka_port, HUB, self.kafka_port)})
+            self.made_kafka = self.start_kafka({"HUB": (HUB, self.kafka_port, HUB, self.kafka_port)})
         return self.made_kafka
 
 

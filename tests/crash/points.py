@@ -23,8 +23,12 @@ ROWS = 2000
 TRIM_POINTS = {"source.before_trim"}
 
 
+def is_about_topics(path):
+    return "kafka" in os.path.basename(path) or "topic" in os.path.basename(path)
+
+
 def crash_points():
-    """Every name in the sources, with the file it stands in."""
+    """Every name in the sources, with the file it stands in; of several the first that is not about topics alone."""
     found = {}
     for folder in ("shm", "proto", "workers", "supervisor"):
         for at, _, files in os.walk(os.path.join(instance.ROOT, folder)):
@@ -33,7 +37,8 @@ def crash_points():
                     continue
                 with open(os.path.join(at, name)) as file:
                     for point in re.findall(r'CRASH_POINT\("([a-z_.]+)"\)', file.read()):
-                        found.setdefault(point, os.path.relpath(os.path.join(at, name), instance.ROOT))
+                        if point not in found or is_about_topics(found[point]):
+                            found[point] = os.path.relpath(os.path.join(at, name), instance.ROOT)
     return {point: at for point, at in found.items() if not point.startswith(("retry.", "lookup.", "letters."))}  # each has a program of its own
 
 
@@ -54,7 +59,7 @@ def belongs(point, point_file, route_name, narrow):
     """Whether a point can be passed on a route and is worth it there."""
     if (point in TRIM_POINTS) != (route_name == "trim-sqlite"):
         return False
-    of_topics = "kafka" in point_file or "topic" in point_file
+    of_topics = is_about_topics(point_file)
     return of_topics <= ("topic" in route_name) and (of_topics or not (narrow and "topic" in route_name))
 
 
@@ -102,7 +107,7 @@ def main(arguments):
         return 0
     program = os.environ.get("WEIR") or os.path.join(instance.ROOT, "build", "crash", "weir")
     routes = options.route or ROUTES
-    chosen = sorted(options.point or points)
+    chosen = sorted(options.point or [point for point in points if any(belongs(point, points[point], name, options.narrow) for name in routes)])
     servers = Servers()
     hits = {point: 0 for point in chosen}
     failures = 0

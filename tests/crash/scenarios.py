@@ -29,7 +29,8 @@ class Scenarios:
 
     def chosen(self, options):
         names = options.only or [name for name in self.known if options.minutes or name not in self.long]
-        return [(name, route) for name in names for route in self.known[name][1] if route in (options.route or [route])]
+        return [(name, route) for name in names for route in self.known[name][1]
+                if route in (options.route or [route]) and not (options.no_topics and "topic" in route)]
 
     def list(self):
         for name, (function, routes) in self.known.items():
@@ -56,6 +57,7 @@ class Scenarios:
         parser.add_argument("--route", action="append")
         parser.add_argument("--times", type=int, default=10, help="how often a server dies, a connection is hurt, ...")
         parser.add_argument("--seed", type=int, default=1)
+        parser.add_argument("--no-topics", action="store_true", help="no routes with topics")
         parser.add_argument("--minutes", action="store_true", help="also those that take minutes")
         parser.add_argument("--kafka", choices=["4.1", "3.9"], default="4.1", help="version of the broker")
         parser.add_argument("--list", action="store_true")
