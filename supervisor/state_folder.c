@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "proto/clock.h"
+#include "shm/crash_point.h"
 
 enum {
   HOST_MOST = 255,
@@ -23,6 +24,7 @@ enum {
   WAIT_MOST_MS = 10000, // for workers of a dead supervisor to be gone: they die with it, a disk in trouble may hold one back
 };
 static const char lock_variable[] = "WEIR_LOCK_FD";
+static const char format_new[] = "format.new"; // becomes "format" when it is on disk
 
 static bool fail(struct error *e, const char *what, const char *path) {
   error_set(e, ERROR_ENVIRONMENT, "state", "%s %s: %s", what, path, strerror(errno));
@@ -44,7 +46,7 @@ static bool folders_make(const char *path, struct error *e) {
   return made || fail(e, "cannot make the state folder", path);
 }
 
-// True when nothing stands in it but what a fresh file system brings along.
+// True when nothing stands in it but what a fresh file system brings along, or a first start that was killed has left.
 static bool is_empty(int folder) {
   int fd = openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   DIR *list = fd >= 0 ? fdopendir(fd) : NULL;
@@ -54,7 +56,8 @@ static bool is_empty(int folder) {
   }
   bool empty = true;
   for (const struct dirent *one; empty && (one = readdir(list));)
-    empty = strcmp(one->d_name, ".") == 0 || strcmp(one->d_name, "..") == 0 || strcmp(one->d_name, "lost+found") == 0;
+    empty = strcmp(one->d_name, ".") == 0 || strcmp(one->d_name, "..") == 0 || strcmp(one->d_name, "lost+found") == 0 ||
+            strcmp(one->d_name, format_new) == 0;
   closedir(list);
   return empty;
 }
@@ -62,10 +65,11 @@ static bool is_empty(int folder) {
 static bool format_write(int folder, const char *path, struct error *e) {
   char text[16];
   int length = snprintf(text, sizeof text, "%d\n", STATE_FORMAT);
-  int fd = openat(folder, "format.new", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+  int fd = openat(folder, format_new, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
   bool written = fd >= 0 && write(fd, text, (size_t)length) == length && fsync(fd) == 0;
   if (fd >= 0) close(fd);
-  if (written && renameat(folder, "format.new", folder, "format") == 0) return true;
+  CRASH_POINT("state.before_format");
+  if (written && renameat(folder, format_new, folder, "format") == 0) return true;
   return fail(e, "cannot write into the state folder", path);
 }
 
