@@ -170,6 +170,29 @@ def test_at_least_once_has_no_transactions(weir, write, kafka, tmp_path):
     assert ids(kafka, topic) == list(range(1001))
 
 
+def test_a_key_by_an_expression(weir, write, kafka, tmp_path):
+    topic = kafka.create_topic(partitions=2)
+    feed(tmp_path, [{"id": 1, "a": {"b": "x"}}, {"id": 2}])
+    file = write(topic, """key_sql: "id || ':' || \\"a.b\\"" """, more="dead_letters: {stop_above: 1}\n")
+    once(weir, file)
+    assert [record.key for record in kafka.read(topic)] == [b"1:x"]
+    assert [letter["code"] for letter in letters(weir, file)] == ["null-key"]
+
+
+def test_positions_get_another_name(weir, write, kafka, tmp_path):
+    topic = kafka.create_topic()
+    feed(tmp_path, numbered(*range(100)))
+    file = write(topic)
+    once(weir, file)
+    renamed = tmp_path / "renamed.yaml"
+    renamed.write_text(file.read_text().replace("pipeline: w-", "pipeline: other-").replace("  output:", "  written:"))
+    moved = weir("positions", "rename", renamed, "written", "--pipeline", "w-" + topic, "--sink", "output", "--yes")
+    assert moved.code == 0, moved
+    feed(tmp_path, numbered(100), "a")
+    once(weir, renamed)
+    assert ids(kafka, topic) == list(range(101))
+
+
 def test_what_cannot_be_a_message_is_a_dead_letter(weir, write, kafka, tmp_path):
     topic = kafka.create_topic(config={"max.message.bytes": "20000"})
     feed(tmp_path, [{"id": 1, "k": "a"}, {"id": 2}, {"id": 3, "k": None}, {"id": 4, "k": "b", "blob": "x" * 30000}, {"id": 5, "k": "c"}])
@@ -421,6 +444,15 @@ def hop(pipeline, kafka):
     def write(load, settings, name="hop.yaml"):
         return pipeline(HOP % (load.topic, kafka.servers, load.topic, settings, load.copy), name)
     return write
+
+
+def test_a_tombstone_stays_one(weir, kafka, hop):
+    load = Load(kafka, 2)
+    kafka.produce(load.topic, [("7", b'{"id": 7}'), ("8", b'{"id": 8}'), {"key": "7", "value": None}])
+    file = hop(load, "start: earliest")
+    file.write_text(file.read_text().replace("rows: 300", "value: [id]").replace("SELECT id,", "SELECT id, _key,"))
+    once(weir, file)
+    assert sorted((record.key, record.value is None) for record in kafka.read(load.copy)) == [(b"7", False), (b"7", True), (b"8", False)]
 
 
 def test_every_worker_of_a_hop_is_killed(start, kafka, hop):
