@@ -128,6 +128,12 @@ static void lane_close(struct lane *lane) {
   fd_close(&lane->source_words);
 }
 
+// "cleaned/0"; a topic that is written and read has two workers of one name, so they are told apart: "raw:writer/0".
+static char *seat_name(const struct plan_worker *worker, const struct plan_node *node, unsigned number) {
+  const char *which = !node->at_brokers ? "" : worker->kind->role == WORKER_PRODUCER ? ":reader" : ":writer";
+  return memory_print("%s%s/%u", node->name, which, number);
+}
+
 void lane_seats(struct instance *i, struct lane *lane, const struct plan_chain *chain, unsigned number) {
   *lane = (struct lane){.instance = i, .chain = chain, .number = number, .seat_count = chain->worker_count, .streams = -1};
   lane->source_words = -1;
@@ -135,7 +141,7 @@ void lane_seats(struct instance *i, struct lane *lane, const struct plan_chain *
   for (size_t s = 0; s < lane->seat_count; s++) {
     const struct plan_worker *worker = &chain->workers[s];
     const struct plan_node *node = &i->plan->nodes[worker->node];
-    lane->seats[s] = (struct seat){.lane = lane, .plan = worker, .node = node, .name = memory_print("%s/%u", node->name, number)};
+    lane->seats[s] = (struct seat){.lane = lane, .plan = worker, .node = node, .name = seat_name(worker, node, number)};
     lane->seats[s].slot_fd = lane->seats[s].bell = lane->seats[s].ring = lane->seats[s].feedback = -1;
     lane->seats[s].output.fd = -1;
   }

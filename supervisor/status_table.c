@@ -119,8 +119,11 @@ static void remarks_print(struct buffer *out, struct job_value nodes) {
   for (struct job_walk walk = job_walk_start(nodes); job_walk_next(&walk, NULL, &node);) {
     char *name = job_text(node, "name", ""), *doing = shown_text(node, "doing"), *error = shown_text(node, "last_error");
     if (job_has(job_get(node, "rows"))) table_remark(out, node, name);
-    if (doing[0]) buffer_print(out, "%s/%lld: %s\n", name, (long long)job_int(node, "lane", 0), doing);
-    if (error[0]) buffer_print(out, "%s/%lld: last error: %s\n", name, (long long)job_int(node, "lane", 0), error);
+    char *kind = job_text(node, "kind", "");
+    const char *which = strcmp(kind, "topic_reader") == 0 ? ":reader" : strcmp(kind, "topic_writer") == 0 ? ":writer" : "";
+    if (doing[0]) buffer_print(out, "%s%s/%lld: %s\n", name, which, (long long)job_int(node, "lane", 0), doing);
+    if (error[0]) buffer_print(out, "%s%s/%lld: last error: %s\n", name, which, (long long)job_int(node, "lane", 0), error);
+    free(kind);
     free(name);
     free(doing);
     free(error);

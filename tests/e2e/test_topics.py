@@ -163,7 +163,8 @@ def test_status(topics, start, weir):
     assert any(row["position"] > 0 for row in answer["nodes"] if row["kind"] == "topic_reader"), answer
     graph = weir("graph", through.file).out
     assert "raw  topic %s, written and read" % through.raw in graph, graph
-    one.stop()
+    ended = one.stop()
+    assert "worker=raw:writer/0" in ended.err and "worker=raw:reader/0" in ended.err, ended
 
 
 COPIES = """

@@ -110,7 +110,9 @@ bool worker_attach(struct worker *w, struct error *e) {
   struct job_value root = job_root(&w->job), fds = job_get(root, "fds");
   texts_load(w, root);
   log_format(job_bool(root, "log_json", false), (enum log_level)job_int(root, "log_level", LOG_LEVEL_INFO));
-  char *name = memory_print("%s/%u", w->node, w->lane);
+  // A topic that is written and read has two workers of one name.
+  bool topic = strcmp(w->kind, "topic") == 0;
+  char *name = memory_print("%s%s/%u", w->node, !topic ? "" : strcmp(w->role, "producer") == 0 ? ":reader" : ":writer", w->lane);
   log_context(name, getpid(), w->generation);
   free(name);
   int code = slot_attach(&w->slot, fd_of(fds, "slot"), false);
