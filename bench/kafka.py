@@ -360,8 +360,8 @@ def delays(servers, table, records):
         "SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY ms), percentile_cont(0.99) WITHIN GROUP (ORDER BY ms), max(ms) FROM d")]
 
 
-def steady(servers, rate, seconds, options, who):
-    name = f"{who}_{rate}"
+def steady(servers, rate, seconds, options, who, turn):
+    name = f"{who}_{rate}_{turn}"
     topic = servers.kafka.create_topic(f"steady_{name}", 4)
     servers.make_table(name, "append")
     records = rate * seconds
@@ -382,16 +382,13 @@ def steady(servers, rate, seconds, options, who):
 
 def latency(servers, options):
     for rate in (5000, 50000):
-        for _ in range(options.rounds):
-            other = steady(servers, rate, 10, options, "yardstick") if YARDSTICK else None
-            own = steady(servers, rate, 10, options, "weir")
+        for turn in range(options.rounds):
+            other = steady(servers, rate, 10, options, "yardstick", turn) if YARDSTICK else None
+            own = steady(servers, rate, 10, options, "weir", turn)
             commit = single_commit(servers)
             print(f"single-row COMMIT: p99 {commit:.1f} ms", flush=True)
             if other is not None:
                 print(f"== {rate} records/s: weir {own:.1f}, yardstick + COMMIT {other + commit:.1f} ms", flush=True)
-            for name in (f"weir_{rate}", f"yardstick_{rate}"):
-                for topic in {f"steady_{name}"} & servers.kafka.topics():
-                    servers.kafka.delete_topic(topic)
 
 
 def main():
