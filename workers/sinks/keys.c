@@ -72,6 +72,9 @@ uint32_t keys_put(struct keys *k, const struct table *t, const struct row *r, ui
   for (size_t i = 0; i < t->count; i++)
     if (t->columns[i].key) add_cell(&k->bytes, &r->cells[i]);
   entry->length = k->bytes.length - entry->offset;
+  uint64_t first = 0;
+  memcpy(&first, k->bytes.at + entry->offset, entry->length < sizeof first ? entry->length : sizeof first);
+  entry->prefix = be64toh(first);
   entry->hash = hash_bytes(k->bytes.at + entry->offset, entry->length, 0);
   size_t slot = entry->hash & (k->slot_count - 1);
   for (; k->slots[slot]; slot = (slot + 1) & (k->slot_count - 1)) {
@@ -86,6 +89,7 @@ uint32_t keys_put(struct keys *k, const struct table *t, const struct row *r, ui
 
 int keys_compare(const struct keys *k, uint32_t a, uint32_t b) {
   const struct key_entry *x = &k->entries[a], *y = &k->entries[b];
+  if (x->prefix != y->prefix) return x->prefix < y->prefix ? -1 : 1;
   size_t least = x->length < y->length ? x->length : y->length;
   int order = memcmp(k->bytes.at + x->offset, k->bytes.at + y->offset, least);
   if (order != 0) return order;

@@ -15,6 +15,7 @@
 
 struct key_entry {
   uint64_t hash;
+  uint64_t prefix;       // its first eight bytes, the first one on top: what most comparisons need
   size_t offset, length; // in bytes
   uint32_t previous;     // row of the batch that this one supersedes, KEY_NONE
 };

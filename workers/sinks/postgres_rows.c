@@ -244,7 +244,7 @@ static size_t deal_out(struct postgres_rows *r, size_t from, size_t to, bool key
       memcpy(&length, field, sizeof length);
       length = be32toh(length);
       size_t bytes = sizeof length + (length == UINT32_MAX ? 0 : length);
-      buffer_add(array, field, bytes);
+      memcpy(buffer_take(array, bytes), field, bytes);
       r->cursors[i] += bytes;
     }
     r->params[n++] = (struct postgres_param){
