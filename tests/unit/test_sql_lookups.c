@@ -313,6 +313,25 @@ static void reads_are_known(void **state) {
   sql_engine_free(engine);
 }
 
+static void expect_types(const char *sql, const char *types) {
+  struct sql_engine *engine = open_good(sql, false, false);
+  struct buffer out = {0};
+  for (size_t i = 0; i < sql_engine_columns(engine); i++) buffer_print(&out, "%s%s", i ? "," : "", sql_engine_column_type(engine, i));
+  assert_string_equal(buffer_cstring(&out), types);
+  buffer_free(&out);
+  sql_engine_free(engine);
+}
+
+static void types_are_known(void **state) {
+  (void)state;
+  expect_types("SELECT k.name, k.code, k.since AS s, k.open, k.more, k.weight, r.id FROM raw r LEFT JOIN kinds k ON k.name = r.cat",
+               "text,bigint,timestamp,boolean,json,double,");
+  expect_types("SELECT coalesce(k.code, 0) AS c, k.code + 0 AS d FROM raw r LEFT JOIN kinds k ON k.name = r.cat", ",");
+  expect_types("SELECT s.code FROM (SELECT k.code FROM raw r JOIN kinds k ON k.name = r.cat) s", "bigint");
+  expect_types("SELECT k.code FROM raw r JOIN kinds k ON k.name = r.cat UNION ALL SELECT r.cat FROM raw r", "");
+  expect_types("SELECT k.code FROM raw r JOIN kinds k ON k.name = r.cat UNION SELECT 'x'", "");
+}
+
 static void wanted_indexes_are_told(void **state) {
   (void)state;
   const char *const *names;
@@ -423,11 +442,12 @@ static void lookups_are_bounded(void **state) {
 }
 
 int main(void) {
-  enum { KINDS = sizeof kinds / sizeof *kinds, OTHERS = 8 };
+  enum { KINDS = sizeof kinds / sizeof *kinds, OTHERS = 9 };
   struct CMUnitTest tests[KINDS + OTHERS] = {
       cmocka_unit_test(mistakes_are_told),
       cmocka_unit_test(a_check_reads_no_lookup),
       cmocka_unit_test(reads_are_known),
+      cmocka_unit_test(types_are_known),
       cmocka_unit_test(wanted_indexes_are_told),
       cmocka_unit_test(a_table_is_replaced),
       cmocka_unit_test(a_file_that_is_none_changes_nothing),

@@ -40,6 +40,7 @@ static void columns_open(struct sql_engine *engine) {
 
 static bool judge(struct sql_engine *engine, struct buffer *why) {
   bool good = sql_plan_judge(engine, why);
+  if (good && engine->batch) sql_lookups_types(engine);
   if (good && engine->one_by_one && engine->batch) {
     engine->batch = false;
     free(engine->form);
@@ -151,7 +152,8 @@ const char *sql_engine_column_name(const struct sql_engine *engine, size_t colum
 }
 
 const char *sql_engine_column_type(const struct sql_engine *engine, size_t column) {
-  return cell_type_name(engine->output.columns[column].rule.type);
+  const struct output_column *c = &engine->output.columns[column];
+  return cell_type_name(c->rule.type != COLUMN_ANY ? c->rule.type : c->known);
 }
 
 bool sql_engine_column_not_null(const struct sql_engine *engine, size_t column) {

@@ -89,7 +89,8 @@ bool sql_engine_is_batch(const struct sql_engine *engine);       // which form
 const char *sql_engine_form(const struct sql_engine *engine);    // "batch" or "one by one: ORDER BY"
 size_t sql_engine_columns(const struct sql_engine *engine);      // output columns, in the order in which rows hold them
 const char *sql_engine_column_name(const struct sql_engine *engine, size_t column);
-const char *sql_engine_column_type(const struct sql_engine *engine, size_t column); // as in `columns:`, "" when not given
+// As in `columns:`, or that of the lookup's column that it is; "" when neither says it.
+const char *sql_engine_column_type(const struct sql_engine *engine, size_t column);
 bool sql_engine_column_not_null(const struct sql_engine *engine, size_t column);
 // The input column whose value it is, unchanged, as far as the plan shows it; NULL: none.
 const char *sql_engine_column_origin(const struct sql_engine *engine, size_t column);

@@ -64,7 +64,8 @@ struct output_column {
   uint32_t key_size;
   int statement_column;
   struct column_rule rule;
-  bool plain; // no rule: the value goes on as it is
+  bool plain;             // no rule: the value goes on as it is
+  enum column_type known; // without a rule: what a plain column of a lookup is all the same; COLUMN_ANY: nothing is known
   struct copy_source copy;
 };
 

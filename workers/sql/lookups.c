@@ -188,6 +188,22 @@ bool sql_lookup_detach_old(struct sql_engine *engine, struct attached_lookup *l,
   return false;
 }
 
+// ---- types
+
+void sql_lookups_types(struct sql_engine *engine) {
+  for (size_t i = 0; i < engine->output.count; i++) {
+    struct output_column *out = &engine->output.columns[i];
+    const char *table = sqlite3_column_table_name(engine->statement, out->statement_column);
+    const char *name = sqlite3_column_origin_name(engine->statement, out->statement_column);
+    const struct attached_lookup *l = table && name ? sql_lookup_of(engine, table) : NULL;
+    size_t c = l ? lookup_column_find(l->shape, name) : 0;
+    if (!l || c == l->shape->column_count) continue;
+    // A key's boolean or timestamp is a plain integer here.
+    const struct lookup_column *column = &l->shape->columns[c];
+    if (column->generated || !lookup_function(column->rule.type)) out->known = column->rule.type;
+  }
+}
+
 // ---- messages
 
 void sql_lookups_report_column(struct sql_engine *engine, struct sql_problems *problems, long offset, const char *name,

@@ -28,6 +28,9 @@ bool sql_lookup_detach_old(struct sql_engine *engine, struct attached_lookup *l,
 // Adds the problem of a column that neither the stream's nor a lookup's table has.
 void sql_lookups_report_column(struct sql_engine *engine, struct sql_problems *problems, long offset, const char *name,
                                const char *message);
+// Which output columns are plain columns of a lookup, so that their types are known. Only for a plan that streams: of a compound SELECT,
+// SQLite tells where the values of its first part come from.
+void sql_lookups_types(struct sql_engine *engine);
 // Reads off the plan which indexes SQLite would build for each run (lookup_plan.c).
 void sql_lookups_plan(struct sql_engine *engine);
 void sql_lookups_forget_wants(struct sql_engine *engine);
