@@ -16,7 +16,8 @@
 
 enum { TOPIC_NAME_MOST = 249, METADATA_ROOM = 128 };
 
-#define NAME_RULE "a topic's name has letters, digits, `.`, `_` and `-`, at most 249 of them"
+#define NAME_RULE      "a topic's name has letters, digits, `.`, `_` and `-`, at most 249 of them"
+#define POSITIONS_RULE "weir_positions holds weir's own positions: another name is needed"
 
 static const char positions_topic[] = "weir_positions";
 static const char *const metadata_names[] = {"_key", "_topic", "_partition", "_offset", "_timestamp", "_headers"};
@@ -89,13 +90,17 @@ bool plan_topic_same(const struct plan *plan, size_t writer, size_t reader) {
 
 static void check_topic_name(struct draft *d, size_t index, bool written) {
   char *name = job_text(plan_settings(&d->plan->nodes[index]), "topic", "");
+  char *dead = job_text(top_get(d, "dead_letters"), "topic", "");
   if (is_pattern(name) && written)
     say_at(d, index, CHECK_ERROR, "topic", NULL, "a pattern can be read, not written");
   else if (!is_pattern(name) && !plan_topic_name(name))
     say_at(d, index, CHECK_ERROR, "topic", NULL, NAME_RULE);
   else if (strcmp(name, positions_topic) == 0 && written)
-    say_at(d, index, CHECK_ERROR, "topic", NULL, "weir_positions holds weir's own positions: another name is needed");
+    say_at(d, index, CHECK_ERROR, "topic", NULL, POSITIONS_RULE);
+  else if (written && strcmp(name, dead) == 0)
+    say_at(d, index, CHECK_ERROR, "topic", NULL, "this pipeline's dead letters go there: another name is needed");
   free(name);
+  free(dead);
 }
 
 // ---- settings
@@ -237,8 +242,9 @@ static void check_dead_name(struct draft *d) {
   const struct config_entry *group = config_find(&d->root, "dead_letters");
   const struct config_entry *entry = group ? config_find(&group->value, "topic") : NULL;
   char *dead = job_text(top_get(d, "dead_letters"), "topic", "");
-  if (entry && *dead && plan_has_brokers(d) && !plan_topic_name(dead))
-    plan_report_add(d->report, CHECK_ERROR, entry->value.line, entry->value.column, NULL, "dead_letters: " NAME_RULE);
+  const char *why = !plan_topic_name(dead) ? NAME_RULE : strcmp(dead, positions_topic) == 0 ? POSITIONS_RULE : NULL;
+  if (entry && *dead && plan_has_brokers(d) && why)
+    plan_report_add(d->report, CHECK_ERROR, entry->value.line, entry->value.column, NULL, "dead_letters: %s", why);
   free(dead);
 }
 

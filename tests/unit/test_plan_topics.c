@@ -123,6 +123,7 @@ static void test_dead_letters_are_copied(void **state) {
   m = make_good("dead_letters: {topic: gone}\n" SOURCE "sinks:\n" SINK("two", "lines"));
   assert_int_equal(m.plan->chain_count, 1);
   done(&m);
+  assert_broken("dead_letters: {topic: weir_positions}\n" KAFKA SOURCE "sinks:\n" SINK("two", "lines"), 1, 23, "weir's own positions");
   assert_broken("dead_letters: {topic: 'a b'}\n" KAFKA SOURCE "sinks:\n" SINK("two", "lines"), 1, 23, "a topic's name has letters");
 }
 
@@ -202,6 +203,7 @@ static void test_broken(void **state) {
       {"{from: lines, topic: ^a}", 20, "can be read, not written"},
       {"{topic: '^('}", 15, "no extended regular expression"},
       {"{from: lines, topic: weir_positions}", 20, "weir's own positions"},
+      {"{from: lines, topic: gone}", 20, "dead letters go there"},
       {"{from: lines, key: a, key_sql: b}", 28, "exclude each other"},
       {"{from: lines, metadata: [_kee]}", 20, "metadata is of _key"},
       {"{from: lines, format: avro}", 28, "must be json or msgpack or string or bytes"},
