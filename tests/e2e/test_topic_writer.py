@@ -10,6 +10,7 @@ import time
 
 import pytest
 
+from support import tcp_proxy
 from support.waiting import eventually
 
 PIPE = """
@@ -340,6 +341,46 @@ def test_a_foreign_transaction_is_pending_where_positions_are_read(weir, write, 
     once(weir, file)
     del pending
     assert ids(kafka, topic) == list(range(300))
+
+
+HURTS = [(api, side, act)
+         for api in (tcp_proxy.INIT_PRODUCER_ID, tcp_proxy.ADD_PARTITIONS, tcp_proxy.PRODUCE, tcp_proxy.END_TXN)
+         for side, act in (("request", "cut"), ("request", "orphan"), ("answer", "cut"))]
+
+
+def test_connections_break_in_the_middle_of_a_transaction(start, write, kafka_proxied, tmp_path):
+    """Also the worst: an end of a transaction that arrives when its sender has long begun another one."""
+    kafka, proxy = kafka_proxied
+    topic, each = kafka.create_topic(partitions=3), 1000
+    file = write(topic, "key: id\nrows: 200\ntransaction_timeout: 5s", follow=True, broker=kafka)
+    file.write_text(file.read_text().replace(kafka.servers, proxy.address))
+    feed(tmp_path, numbered(*range(each)))
+    running, total = start(file), each
+    counter = kafka.counter(topic)
+    eventually("it writes", lambda: counter.count() >= total)
+    for api, side, act in HURTS:
+        if api == tcp_proxy.INIT_PRODUCER_ID:
+            proxy.on(api, side, act)
+            os.kill(running.worker("sinker").pid, signal.SIGKILL)  # its successor meets it
+        else:
+            proxy.on(api, side, act, skip=1)
+        feed(tmp_path, numbered(*range(total, total + each)), "a")
+        total += each
+        assert proxy.wait_until_acted(60), "%s of %s was never met" % (act, api)
+        eventually("all is there behind %s %s %s" % (api, side, act), lambda: counter.count() >= total)
+        assert running.alive, running.result()
+    running.stop()
+    assert ids(kafka, topic) == list(range(total))
+
+
+def test_an_older_broker(weir, write, kafka39, tmp_path):
+    topic, dead = "older", "older-dead"
+    feed(tmp_path, numbered(*range(1000)) + [{"id": 1000, "text": None}])
+    file = write(topic, "key: text\ncreate: {partitions: 3}", broker=kafka39, more="dead_letters: {topic: %s}\n" % dead)
+    once(weir, file)
+    feed(tmp_path, numbered(1001), "a")
+    once(weir, file)
+    assert ids(kafka39, topic) == list(range(1000)) + [1001] and kafka39.count(dead) == 1
 
 
 # ---- two instances
