@@ -53,12 +53,12 @@ if [ "${1:-full}" = short ]; then
   check outages.py --times 3 --no-topics
   # With a real broker. Each check starts one of its own.
   for role in producer sinker; do
-    check run.py --route topic-postgres --role $role --kills 10 --rows 20000
-    check run.py --route topic-topic --role $role --kills 5 --rows 10000
+    check run.py --route topic-postgres --role $role --kills 8 --rows 10000
+    check run.py --route topic-topic --role $role --kills 4 --rows 5000
   done
   check run.py --route http-topic --role sinker --kills 4 --rows 3000 --paced
   check run.py --route file-topic --role tree --kills 3 --rows 10000 --kafka 3.9
-  only topic-postgres broker_killed member_killed
+  only topic-postgres broker_killed
   only file-topic commit_orphaned zombie_before_its_commit taken_over_at_work
   only topic-topic fewer_lanes member_frozen foreign_transaction
   WEIR=$crash_weir check points.py --times 1 --narrow --route file-topic

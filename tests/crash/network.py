@@ -166,9 +166,9 @@ def expect_peace(route, machines, options):
         now = owners(route)
         return now is None or len({owner for owner, _ in now.values()}) >= len(machines)
     eventually("each instance has a share", shared, pause=0.5)
-    feed_for(route, 5, options.rate)
+    feed_for(route, 3, options.rate)
     before = owners(route)
-    feed_for(route, 15, options.rate)
+    feed_for(route, 12, options.rate)
     eventually("everything arrives", lambda: arrived(route, machines), pause=0.2)
     after = owners(route)
     if before != after:

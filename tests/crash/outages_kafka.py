@@ -20,6 +20,8 @@ from support.waiting import NEVER, eventually
 
 SCENARIOS = Scenarios()
 WRITTEN = ("topic-topic", "http-topic", "file-topic")
+# What a second instance with a state folder of its own can take over: a journal lies in the first one's.
+ANYWHERE = ("topic-topic", "file-topic")
 HURTS = ("cut", "pass_and_cut", "half", "half_close")
 
 
@@ -278,7 +280,7 @@ def frozen_in_commit(route, instance):
     instance.freeze()
 
 
-@SCENARIOS.on(*WRITTEN)
+@SCENARIOS.on(*ANYWHERE)
 def zombie_before_its_commit(route, dice, times):
     """An instance freezes with its commit on the way; another takes over, commits, and the first one's commit arrives behind that."""
     route.through_proxy = True
@@ -301,7 +303,7 @@ def zombie_before_its_commit(route, dice, times):
     route.audit()
 
 
-@SCENARIOS.on("topic-topic", "file-topic")
+@SCENARIOS.on(*ANYWHERE)
 def zombie_waited_for(route, dice, times):
     """The same without --take-over: the second one waits until the first has been silent for long enough."""
     route.through_proxy = True
@@ -322,7 +324,7 @@ def zombie_waited_for(route, dice, times):
     route.audit()
 
 
-@SCENARIOS.on(*WRITTEN)
+@SCENARIOS.on(*ANYWHERE)
 def taken_over_at_work(route, dice, times):
     """The first one commits until the very moment at which the second has taken its id: those commits count, too."""
     route.through_proxy = True
@@ -372,7 +374,7 @@ def fewer_lanes(route, dice, times):
     route.audit()
 
 
-@SCENARIOS.on("topic-topic", "file-topic")
+@SCENARIOS.on(*ANYWHERE)
 def foreign_transaction(route, dice, times):
     """Somebody else's transaction is open in weir_positions: what is committed behind it cannot be seen until it ends, and must be waited for."""
     running = begun(route)

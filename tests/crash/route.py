@@ -115,7 +115,7 @@ class Servers:
                 one.close()
 
     def heal(self):
-        """After a scenario that failed: what it left dead or disturbed is put right for the next one."""
+        """What a scenario before has left dead or disturbed is put right for the next one."""
         if self.made_postgres and self.made_postgres.process is None:
             self.made_postgres.start()
         if self.made_kafka and self.made_kafka.process is None:

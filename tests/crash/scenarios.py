@@ -39,12 +39,12 @@ class Scenarios:
     def try_one(self, name, route, options):
         """True when all was right; a route that failed keeps its folder."""
         started = time.monotonic()
+        route.servers.heal()
         try:
             self.known[name][0](route, random.Random(options.seed), options.times)
         except (Failure, TimeoutError, psycopg2.Error) as failure:
             print("FAILED %s %s: %s" % (name, route.name, failure), flush=True)
             route.close(keep=True)
-            route.servers.heal()
             return False
         print("ok     %s %s (%.1f s)" % (name, route.name, time.monotonic() - started), flush=True)
         route.close()

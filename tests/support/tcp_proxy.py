@@ -209,9 +209,11 @@ class Proxy:
             return None
 
     def forget(self):
-        """No further rules."""
+        """No further rules, and nothing that has acted."""
         with self.lock:
             self.rules = []
+            while not self.acted.empty():
+                self.acted.get()
 
     def cut_all(self):
         with self.lock:
