@@ -39,7 +39,7 @@ struct rig {
   struct json_parser *json;
   pid_t pid;
   unsigned generation, lane, lanes;
-  bool careful, take_over;
+  bool careful, take_over, shared;
   int64_t set_aside_stream, set_aside_position; // -1: none
   const char *state, *sink, *crash, *pipeline;
   uint64_t dead_store_bytes;
@@ -128,7 +128,7 @@ static inline int job_make(struct rig *r, const char *kind, const char *settings
   size_t room = typed.length + 4096;
   uint8_t *bytes = memory_get(room);
   struct msgpack_writer w = {.at = bytes, .end = bytes + room};
-  msgpack_write_map(&w, r->set_aside_stream < 0 ? 18 : 19);
+  msgpack_write_map(&w, r->set_aside_stream < 0 ? 19 : 20);
   put_text(&w, "role", "sinker");
   put_text(&w, "kind", kind);
   put_text(&w, "pipeline", r->pipeline);
@@ -144,6 +144,7 @@ static inline int job_make(struct rig *r, const char *kind, const char *settings
   put_int(&w, "dead_store_bytes", (int64_t)r->dead_store_bytes);
   put_bool(&w, "careful", r->careful);
   put_bool(&w, "take_over", r->take_over);
+  put_bool(&w, "shared", r->shared);
   msgpack_write_cstring(&w, "dead_nodes");
   msgpack_write_array(&w, 1);
   msgpack_write_int(&w, RIG_DEAD_NODE);

@@ -245,6 +245,49 @@ static void fenced_from_the_first_moment(const char *target) {
   test_folder_remove(elsewhere);
 }
 
+static void give_up(struct rig *r, uint32_t s) {
+  words_store(&r->source, s * STREAM_WORDS + STREAM_START_STATE, STREAM_GIVEN_UP);
+  send_control(r, RECORD_STREAM);
+}
+
+// A source that several instances share. x has the partition, y gets it without waiting for x to fall silent, x learns that it is lost and
+// goes on living; its successor does not take it back; only a new announcement does. The account of x is of what x has stored.
+static void shared_streams_change_hands(const char *target) {
+  struct rig x, y;
+  uint32_t s, other, again;
+  struct feedback_answer a;
+  char *elsewhere = test_folder();
+  rig_open(&x, folder);
+  rig_open(&y, elsewhere);
+  x.shared = y.shared = true;
+  rig_start(&x, "table", target);
+  assert_int_equal(stream_begin(&x, "0", &s), 0);
+  send_rows(&x, s, 1, 3);
+  stream_until(&x, s, 3);
+  rig_start(&y, "table", target);
+  assert_int_equal(stream_begin(&y, "0", &other), 3);
+  rig_kill(&x);
+  rig_start(&x, "table", target);
+  send_rows(&x, s, 4, 9);
+  assert_true(stream_wait(&x, s, FEEDBACK_LOST, &a));
+  send_rows(&y, other, 4, 6);
+  stream_until(&y, other, 6);
+  give_up(&y, other);
+  give_up(&x, s);
+  assert_int_equal(stream_begin_as(&x, "0", "id-1", s, &again), 6);
+  send_rows(&x, again, 7, 8);
+  stream_until(&x, again, 8);
+  send_end(&x);
+  send_end(&y);
+  assert_int_equal(rig_finish(&x), WORKER_EXIT_DONE);
+  assert_int_equal(rig_finish(&y), WORKER_EXIT_DONE);
+  assert_int_equal(rig_counter(&x, COUNT_OUT), 5);
+  assert_int_equal(rig_counter(&y, COUNT_OUT), 3);
+  rig_close(&x);
+  rig_close(&y);
+  test_folder_remove(elsewhere);
+}
+
 // The stored position was put elsewhere under the sink's hands, epoch and owner as they were: a restored database, an operator. What comes
 // next does not fit behind it.
 static void does_not_write_behind_another_position(struct rig *r, const char *target, void (*set_back)(void *), void *where) {
@@ -292,6 +335,23 @@ static void postgres_keeps_what_it_has_said(void **state) {
   free(target);
 }
 
+static void shared_streams_change_hands_sqlite(void **state) {
+  (void)state;
+  shared_streams_change_hands(settings);
+  expect_sqlite(path, "SELECT count(*), count(DISTINCT id), max(id), (SELECT position FROM weir_positions) FROM t", "8|8|8|8");
+}
+
+static void shared_streams_change_hands_postgres(void **state) {
+  (void)state;
+  struct pg_server server;
+  pg_open(&server);
+  char *target = memory_print("{\"url\":\"%s\",\"table\":\"t\"}", server.url);
+  shared_streams_change_hands(target);
+  expect_pg(&server, "SELECT count(*), count(DISTINCT id), max(id), (SELECT position FROM weir_positions) FROM t", "8|8|8|8");
+  pg_close(&server);
+  free(target);
+}
+
 static void fenced_from_the_first_moment_sqlite(void **state) {
   (void)state;
   fenced_from_the_first_moment(settings);
@@ -318,7 +378,8 @@ int main(int argc, char **argv) {
       TEST(a_target_that_went_back_rewinds),       TEST(a_living_owner_is_waited_for),
       TEST(a_full_store_of_letters_pushes_back),   TEST(fenced_from_the_first_moment_sqlite),
       TEST(fenced_from_the_first_moment_postgres), TEST(does_not_write_behind_another_position_sqlite),
-      TEST(postgres_keeps_what_it_has_said),
+      TEST(postgres_keeps_what_it_has_said),       TEST(shared_streams_change_hands_sqlite),
+      TEST(shared_streams_change_hands_postgres),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -222,7 +222,6 @@ bool source_settle(struct source *s, struct error *e) {
 bool source_give_up(struct source *s, uint64_t stream, struct error *e) {
   source_publish(s);
   words_store(&s->w->source_words, source_word(stream, STREAM_START_STATE), STREAM_GIVEN_UP);
-  CRASH_POINT("source.given_up");
   s->streams[stream].given = true;
   return mark_publish(s, RECORD_STREAM, stream, e);
 }
