@@ -95,7 +95,8 @@ bool kafka_look_at_owner(struct kafka_target *t, struct error *e) {
   struct kafka_writer_seen *ours = kafka_positions_writer(p, setup->edge, id);
   const char *owner = foreign_owner(t, p);
   free(id);
-  if (t->held && ours && is_foreign(t, ours->owner)) {
+  // However long that one has been silent, and even if it has left since: taking it back would fence each other in turn.
+  if (t->held && ours && ours->owner[0] != '\0' && !owner_is_state(ours->owner, setup->state_id)) {
     error_set(e, ERROR_FENCED, "fenced", "this sink was taken over by another instance (%s)", ours->owner);
     return false;
   }
