@@ -403,15 +403,22 @@ def foreign_transaction(route, dice, times):
 
 
 def shared(route, partitions=6):
-    """The route's topic read by a group, and two instances of it at work."""
+    """The route's topic read by a group, and two instances of it at work; where the proxy stands in the way, in the first one's alone."""
     route.parts, route.assign, route.follow = tuple("abcdefghijkl"[:partitions]), "group", True
     route.begin()
     route.follow = True
     route.feed(500)
     first = route.run()
-    second = route.run(state=second_state(route))
     try:
         route.wait_for_all(first)
+    except BaseException:
+        first.close()
+        raise
+    route.through_proxy = False
+    second = route.run(state=second_state(route))
+    try:
+        route.feed(300)
+        route.wait_for_all(second)
     except BaseException:
         close_all(first, second)
         raise
@@ -462,6 +469,36 @@ def member_frozen(route, dice, times):
             time.sleep(2)
             route.feed(500)
             route.wait_for_all(first)
+        route.finish(first.stop())
+        route.feed(500)
+        route.wait_for_all(second)
+        route.finish(second.stop())
+    finally:
+        close_all(first, second)
+    route.audit()
+
+
+@SCENARIOS.on("topic-topic")
+def member_frozen_in_commit(route, dice, times):
+    """The same with an order to commit on its way, which arrives when the partitions have another owner."""
+    route.through_proxy = True
+    first, second = shared(route)
+    proxy = route.servers.proxy
+    try:
+        proxy.on(END_TXN, "request", "stall", seconds=25)
+        route.feed(1000)
+        if not proxy.wait_until_acted(NEVER):
+            raise Failure("the test itself: no commit was met")
+        late = time.monotonic() + 27
+        first.freeze()
+        route.feed(1000)
+        route.wait_for_all(second)
+        first.freeze(signal.SIGCONT)
+        while time.monotonic() < late:
+            route.feed(50)
+            time.sleep(0.5)
+        route.wait_for_all(second)
+        route.wait_for_all(first)
         route.finish(first.stop())
         route.feed(500)
         route.wait_for_all(second)
