@@ -1,4 +1,5 @@
-"""The line to the brokers: encrypted and verified, with a login. One broker with a TLS listener that asks for a login.
+"""The line to the brokers: encrypted and verified, with a login. One broker with a TLS listener that asks for a login by PLAIN, and one of each
+version that asks for SCRAM.
 
 No password may stand in a log line, an error or a process list.
 """
@@ -109,3 +110,42 @@ def test_a_wrong_password_is_waited_out_and_not_told(write, start, sqlite_target
         with open("/proc/%d/cmdline" % pid, "rb") as file:
             assert b"wr0ng-one" not in file.read()
     running.stop()
+
+
+@pytest.mark.parametrize("version", ["3.9", "4.1"])
+def test_a_login_by_scram(weir, pipeline, sqlite_target, version):
+    """Debian's client library repeats a part of its answer, which brokers 4.x do not take: then weir says so, and what helps."""
+    try:
+        from support import kafka
+        port = kafka_server.free_ports(1)[0]
+        asks = "listener.name.login.%s.sasl.jaas.config"
+        module = "org.apache.kafka.common.security.scram.ScramLoginModule required;"
+        broker = kafka.Kafka(version, listeners={"LOGIN": ("127.0.0.1", port, "127.0.0.1", port)}, accounts={"sue": PASSWORD}, settings={
+            "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,LOGIN:SASL_PLAINTEXT",
+            "sasl.enabled.mechanisms": "SCRAM-SHA-256,SCRAM-SHA-512",
+            asks % "scram-sha-256": module, asks % "scram-sha-512": module})
+    except ImportError as reason:
+        pytest.skip("no Kafka client: %s" % reason)
+    except kafka_server.KafkaUnavailable as reason:
+        pytest.skip("no Kafka: %s" % reason)
+    try:
+        topic = broker.create_topic()
+        for number, mechanism in enumerate(("SCRAM-SHA-256", "SCRAM-SHA-512"), 1):
+            broker.produce(topic, [json.dumps({"n": 1})])
+            file = pipeline(PIPE.replace("localhost", "127.0.0.1") % (port, '  sasl: {mechanism: %s, user: sue, password: "%s"}' % (
+                mechanism, PASSWORD), topic, sqlite_target.url))
+            checked = weir("check", file, "--connect")
+            assert PASSWORD not in checked.out + checked.err
+            if version == "4.1" and client_repeats_the_nonce(weir):
+                assert checked.code == 3 and "2.6.1" in checked.err + checked.out, checked
+            else:
+                assert checked.code == 0 and "login by %s as sue" % mechanism in checked.out, checked
+                assert weir("run", file, "--once").code == 0 and count(sqlite_target, "out") == number
+    finally:
+        broker.close()
+
+
+def client_repeats_the_nonce(weir):
+    """Whether the client library is older than 2.6.1, by what `weir version` says of it."""
+    version = weir("version").out.split("librdkafka")[1].split()[0]
+    return tuple(int(part) for part in version.split(".")[:3]) < (2, 6, 1)

@@ -130,11 +130,12 @@ def serves(port, host="127.0.0.1", seconds=5):
 
 class Broker:
     """`listeners` adds further ones: {NAME: (host to bind, port, host to tell clients, port to tell them)}. `settings` overrides any setting of
-    the broker. Dies with the process that made it, unless `outlives`."""
+    the broker, `accounts` are SCRAM logins, name to password. Dies with the process that made it, unless `outlives`."""
 
-    def __init__(self, version, folder, port=None, settings=None, listeners=None, outlives=False, level="WARN"):
+    def __init__(self, version, folder, port=None, settings=None, listeners=None, accounts=None, outlives=False, level="WARN"):
         self.version, self.folder, self.outlives, self.level = version, str(folder), outlives, level
         self.fixed_port, self.more_settings, self.more_listeners = port, settings or {}, listeners or {}
+        self.accounts = accounts or {}
         self.process = None
         self.port = None
         if not shutil.which("java"):
@@ -177,8 +178,10 @@ class Broker:
         if os.path.exists(os.path.join(self.folder, "data", "meta.properties")):
             return
         name = "w" + base64.urlsafe_b64encode(uuid.uuid4().bytes).decode()[1:22]
-        done = subprocess.run(self.java("kafka.tools.StorageTool", "format", "-t", name, "-c", "server.properties", "-g"), cwd=self.folder,
-                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")
+        logins = [option for mechanism in ("SCRAM-SHA-256", "SCRAM-SHA-512") for user, password in self.accounts.items()
+                  for option in ("-S", "%s=[name=%s,password=%s]" % (mechanism, user, password))]
+        done = subprocess.run(self.java("kafka.tools.StorageTool", "format", "-t", name, "-c", "server.properties", "-g", *logins),
+                              cwd=self.folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")
         if done.returncode != 0:
             raise RuntimeError("Kafka's data folder could not be made: " + done.stdout[-2000:])
 

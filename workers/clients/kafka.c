@@ -63,10 +63,19 @@ static void log_heard(const rd_kafka_t *rk, int level, const char *facility, con
   log_end(&l);
 }
 
+// Up to 2.6.0 the library sends its part of a SCRAM login's nonce twice (its change 4895); brokers 4.x do not take that, those before do.
+static const char *scram_hint(const char *reason) {
+  enum { MENDED = 0x020601ff };
+  bool scram = strstr(reason, "SCRAM") != NULL;
+  return scram && rd_kafka_version() < MENDED
+             ? "; brokers 4.x refuse every SCRAM login of librdkafka before 2.6.1: use PLAIN over TLS there"
+             : "";
+}
+
 static void error_heard(rd_kafka_t *rk, int code, const char *reason, void *context) {
   (void)rk, (void)context;
   pthread_mutex_lock(&told.lock);
-  (void)snprintf(told.report, sizeof told.report, "%s (%s)", reason, rd_kafka_err2str((rd_kafka_resp_err_t)code));
+  (void)snprintf(told.report, sizeof told.report, "%s (%s%s)", reason, rd_kafka_err2str((rd_kafka_resp_err_t)code), scram_hint(reason));
   pthread_mutex_unlock(&told.lock);
 }
 
