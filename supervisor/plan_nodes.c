@@ -248,17 +248,21 @@ static void read_top(struct draft *d) {
   settings_read(&context, &table, 1, &owner, &d->root, &d->top);
 }
 
-// Records come from somewhere and go somewhere; with brokers a topic may be either end.
+// Records come from somewhere and go somewhere; with brokers a topic may be either end. A topic to read from without brokers was meant as
+// the beginning: what is missing is the brokers, and check_topic says so.
 static void check_ends(struct draft *d, bool brokers) {
-  bool begins = config_find(&d->root, "sources"), ends = config_find(&d->root, "sinks");
-  for (size_t i = 0; i < d->plan->node_count && brokers; i++) {
+  bool begins = config_find(&d->root, "sources"), ends = config_find(&d->root, "sinks"), topics = false;
+  for (size_t i = 0; i < d->plan->node_count; i++) {
     if (d->plan->nodes[i].section != PLAN_TOPIC) continue;
     bool written = config_find(&d->nodes[i].entry->value, "from");
     begins = begins || !written;
-    ends = ends || written;
+    ends = ends || (written && brokers);
+    topics = topics || written;
   }
   if (!begins) plan_report_add(d->report, CHECK_ERROR, 1, 1, NULL, "the pipeline needs `sources`");
-  if (!ends) plan_report_add(d->report, CHECK_ERROR, 1, 1, NULL, "the pipeline needs `sinks`");
+  if (!ends)
+    plan_report_add(d->report, CHECK_ERROR, 1, 1, NULL, "the pipeline needs `sinks`%s",
+                    topics ? ", or `kafka: {brokers: ...}` for its topics" : "");
 }
 
 void plan_collect(struct draft *d) {

@@ -38,7 +38,7 @@ static const struct setting kafka_rows[] = {
      .type = SETTING_TEXT,
      .flags = SETTING_EMPTY,
      .otherwise = "",
-     .help = "Brokers as host:port, separated by commas; empty: no Kafka, topics hand records on."},
+     .help = "Brokers as host:port (without a port 9092), separated by commas; empty: no Kafka, topics hand records on."},
     {.name = "security",
      .type = SETTING_CHOICE,
      .choices = "auto|tls|plaintext",
@@ -436,7 +436,8 @@ static const struct setting table_rows[] = {
      .choices = "none|tombstones",
      .otherwise = "none",
      .help = "tombstones: a record that deletes (a null value in a topic) takes away the row with its key; none: it is a dead letter. "
-             "Needs `mode: upsert`."},
+             "Needs `mode: upsert`. A null value has no fields but those of its key (`key_format: json` with an object), or else `_key`: "
+             "behind SQL write coalesce(id, _key) AS id."},
     {.name = "columns", .type = SETTING_COLUMNS, .help = "Types of columns that weir creates, where the transform does not say."},
     {.name = "without", .type = SETTING_TEXTS, .help = "Fields, or a list of them, that are not for this table."},
     {.name = "create", .type = SETTING_BOOL, .otherwise = "true", .help = "Create the table where it is absent."},

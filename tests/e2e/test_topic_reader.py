@@ -360,7 +360,7 @@ def test_a_topic_that_is_not_there_is_waited_for(weir, write, start, kafka, sqli
 
 def test_once_does_not_wait_for_a_topic_that_nobody_makes(weir, write, kafka):
     result = once(weir, write("topic: never-made-by-anyone"), code=1)
-    assert "topic never-made-by-anyone is not there" in result.err
+    assert "topic never-made-by-anyone is not there, and --once does not wait" in result.err
 
 
 def test_a_broker_that_dies_is_waited_for(write, start, kafka, sqlite_target):

@@ -122,7 +122,7 @@ def test_an_absent_topic_is_made_and_one_that_differs_is_left(weir, write, kafka
     feed(tmp_path, numbered(*range(10)))
     file = write(topic, settings)
     seen = weir("check", file, "--connect")
-    assert seen.code == 0 and "a run would make topic %s: 3 partitions, 1 replicas, max.message.bytes=5000" % topic in seen.out, seen
+    assert seen.code == 0 and "a run would make topic %s: 3 partitions, 1 replica, max.message.bytes=5000" % topic in seen.out, seen
     assert topic not in kafka.topics()
     once(weir, file)
     assert kafka.partitions(topic) == [0, 1, 2] and ids(kafka, topic) == list(range(10))

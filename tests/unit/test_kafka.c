@@ -74,6 +74,24 @@ static void login_is_checked(void **state) {
   assert_non_null(strstr(h.all, "sasl.mechanism: "));
 }
 
+static void brokers_are_hosts_and_ports(void **state) {
+  (void)state;
+  static const char *const good[] = {"a", "a:9092", "a:1, b:65535 ,c", "[::1]", "[::1]:9092", "::1", "a:9092,"};
+  static const char *const bad[] = {"kafka://a:9092", "a:99999",          "a:0", "a:", "a:x", "a:1,b:90x", ":9092",
+                                    "[::1]:70000",    "a:000000000009092"};
+  char text[100];
+  for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+    snprintf(text, sizeof text, "{\"brokers\":\"%s\"}", good[i]);
+    assert_int_equal(check(text).count, 0);
+  }
+  for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+    snprintf(text, sizeof text, "{\"brokers\":\"%s\"}", bad[i]);
+    struct heard h = check(text);
+    assert_int_equal(h.count, 1);
+    assert_ptr_equal(strstr(h.all, "brokers: a broker is host:port"), h.all);
+  }
+}
+
 static void expect_line(const char *json, const char *part) {
   struct buffer b = {0};
   char *line = kafka_line(map_of(json, &b));
@@ -102,6 +120,7 @@ int main(void) {
       cmocka_unit_test(good_options_pass),
       cmocka_unit_test(bad_options_are_all_told),
       cmocka_unit_test(login_is_checked),
+      cmocka_unit_test(brokers_are_hosts_and_ports),
       cmocka_unit_test(line_is_encrypted_to_other_machines),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -116,6 +116,24 @@ static bool is_remote(const char *brokers) {
   return remote;
 }
 
+// What is wrong with the list of brokers, NULL: nothing. The client itself takes any text, and then waits for a machine of that name.
+static const char *brokers_wrong(char *list) {
+  char *rest = list, *one;
+  while ((one = strsep(&rest, ","))) {
+    one += strspn(one, " \t");
+    if (strstr(one, "://")) return "a broker is host:port, without a scheme: `security` and `sasl` say how it is spoken to";
+    const char *colon = strrchr(one, ':');
+    // "[::1]" has no port, and neither has "::1".
+    if (!colon || strchr(colon, ']') || (one[0] != '[' && strchr(one, ':') != colon)) continue;
+    size_t digits = strspn(colon + 1, "0123456789");
+    long port = digits > 0 && digits < 6 ? strtol(colon + 1, NULL, 10) : 0;
+    if (colon == one) return "a broker is host:port, and here the host is missing";
+    if (port < 1 || port > 65535 || colon[1 + digits + strspn(colon + 1 + digits, " \t")] != '\0')
+      return "a broker is host:port, with a port from 1 to 65535";
+  }
+  return NULL;
+}
+
 // security: auto is encrypted unless all brokers are on this machine and no `tls` is there.
 static bool is_encrypted(struct job_value kafka) {
   char *security = job_text(kafka, "security", "auto"), *brokers = job_text(kafka, "brokers", "");
@@ -232,6 +250,10 @@ rd_kafka_t *kafka_new(rd_kafka_type_t type, rd_kafka_conf_t *conf, struct error 
 
 void kafka_check(struct job_value kafka, kafka_finding *find, void *context) {
   struct error e = {0};
+  char *brokers = job_text(kafka, "brokers", "");
+  const char *wrong = brokers_wrong(brokers);
+  if (wrong) find(context, "brokers", NULL, wrong);
+  free(brokers);
   rd_kafka_conf_t *conf = rd_kafka_conf_new();
   kafka_options_set(conf, job_get(kafka, "options"), find, context, &e);
   struct error security = {0};

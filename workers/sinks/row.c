@@ -59,7 +59,9 @@ static bool read_key(struct row *r, struct table *t, struct batch *b, struct bat
       return false;
     }
     if (r->cells[i].kind == CELL_NULL) {
-      batch_kill(b, record, "a tombstone without this column of the key", "null-key", c->name, NULL);
+      batch_kill(b, record,
+                 "a tombstone without this column of the key: behind SQL it comes from the message's key, as in coalesce(id, _key) AS id",
+                 "null-key", c->name, NULL);
       return false;
     }
   }

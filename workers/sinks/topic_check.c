@@ -80,11 +80,11 @@ static void check_absent(struct check *c, struct kafka_admin *a, const struct ka
   }
   struct buffer text = {0};
   if (spec->partitions > 0)
-    buffer_print(&text, "%d partitions", spec->partitions);
+    buffer_print(&text, "%d partition%s", spec->partitions, spec->partitions == 1 ? "" : "s");
   else
     buffer_text(&text, "as many partitions as the brokers make by default");
   if (spec->replicas > 0)
-    buffer_print(&text, ", %d replicas", spec->replicas);
+    buffer_print(&text, ", %d replica%s", spec->replicas, spec->replicas == 1 ? "" : "s");
   else
     buffer_text(&text, ", replicas by the brokers' default");
   for (size_t i = 0; i < spec->count; i++) buffer_print(&text, ", %s=%s", spec->settings[i].name, spec->settings[i].value);
@@ -165,7 +165,8 @@ static void check_brokers(struct check *c, const struct topic_settings *s) {
     return;
   }
   char *line = kafka_line(s->kafka);
-  check_find(c, CHECK_NOTE, "topic", -1, NULL, "%d brokers of cluster %s answer; the connection is %s", cluster.brokers, cluster.id, line);
+  check_find(c, CHECK_NOTE, "topic", -1, NULL, "cluster %s answers, %d broker%s; the connection is %s", cluster.id, cluster.brokers,
+             cluster.brokers == 1 ? "" : "s", line);
   free(line);
   free(cluster.id);
   kafka_spec_make(s, &spec);

@@ -49,7 +49,7 @@ static void connect_check(struct check *c, const char *topic) {
   if (!good)
     check_find(c, CHECK_ERROR, answers ? "topic" : "kafka.brokers", -1, NULL, "%s", e.text);
   else if (f.topics == 0 && !made)
-    check_find(c, CHECK_WARNING, "topic", -1, NULL, "topic %s is not there: a run waits for it", topic);
+    check_find(c, CHECK_WARNING, "topic", -1, NULL, "topic %s is not there: a run waits for it, one with --once stops", topic);
   kafka_consumer_close(consumer);
   free(line);
 }

@@ -328,7 +328,12 @@ bool topic_partitions_find(struct topic_source *t, bool wait, bool *added, struc
       f.later = t->was_absent = true;
       f.absent = false;
       bool forever = !t->w->once || t->written;
-      error_set(e, forever ? ERROR_OUTAGE : ERROR_OPERATOR, "no-topic", "topic %s is not there (yet)", t->topic);
+      error_set(
+          e, forever ? ERROR_OUTAGE : ERROR_OPERATOR, "no-topic",
+          forever
+              ? "topic %s is not there (yet)"
+              : "topic %s is not there, and --once does not wait for it. Choices: make it, or set its name right; or run without --once",
+          t->topic);
     }
     // A look on the side is tried again at the next one.
     if (!wait && e->class == ERROR_OUTAGE) {
