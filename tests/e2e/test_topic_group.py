@@ -131,3 +131,27 @@ def test_workers_are_killed_and_nothing_is_dealt_anew(start, write, kafka, datab
     for running in (one, two):
         assert running.stop().code == 0, running.result()
     check(database, kafka, topic)
+
+
+def test_records_that_arrive_broken_are_not_passed_over(start, write, kafka, database, tmp_path):
+    """A member of a group begins again in front of a batch that fails its check, and goes on where it stood once the batch is whole."""
+    topic = kafka.create_topic(partitions=1)
+    for n in range(6):
+        kafka.produce(topic, [json.dumps({"n": n, "text": "mark%04d" % n})])
+    segment = os.path.join(kafka.folder, "data", topic + "-0", "0" * 20 + ".log")
+    with open(segment, "rb") as file:
+        at = file.read().index(b"mark0003")
+
+    def put(byte):
+        with open(segment, "r+b") as file:
+            file.seek(at)
+            file.write(byte)
+
+    put(b"M")
+    one = start(write(topic), "--state", tmp_path / "one")
+    eventually("the reader begins again", lambda: "CRC32C" in one.err and "worker died" in one.err)
+    assert count(database, "out") == 3
+    put(b"m")
+    wait_for(database, 6, [one])
+    assert one.stop().code == 0
+    check(database, kafka, topic)

@@ -177,9 +177,20 @@ static bool end_take(struct topic_source *t, const struct kafka_record *r, struc
   return skip_to(t, p, p->stop >= 0 && r->offset > p->stop ? p->stop : r->offset, e);
 }
 
+static bool is_one_of(const struct error *e, const char *const *codes) {
+  while (*codes && strcmp(e->code, *codes) != 0) codes++;
+  return *codes != NULL;
+}
+
 static bool error_take(struct topic_source *t, const struct kafka_record *r, struct error *e) {
+  // Bytes that arrived broken (check value, compression, form), or deals that were missed: nothing says that the library stays in front of
+  // them, and it asks for them without a pause. So the source begins again.
+  static const char *const passed_over[] = {"kafka--199", "kafka--198", "kafka--170", "group", NULL};
+  // A topic or partition that is gone, or that the broker asked last has not heard of yet.
+  static const char *const absent[] = {"kafka-3", "kafka--188", "kafka--190", NULL};
   struct topic_partition *p = topic_partition_of(t, r->topic, r->partition);
   if (strcmp(e->code, "kafka--140") == 0 || strcmp(e->code, "kafka-1") == 0) return p && topic_offset_lost(t, p, e);
+  if (is_one_of(e, passed_over)) return false;
   // Members of a group wait for topics and for each other while they go on.
   if (t->group && (strcmp(e->code, "kafka-3") == 0 || strcmp(e->code, "kafka--147") == 0 || e->class == ERROR_OUTAGE)) {
     if (!t->outage) worker_show_error(t->w, e, "waiting");
@@ -188,7 +199,7 @@ static bool error_take(struct topic_source *t, const struct kafka_record *r, str
     return true;
   }
   // A topic that is deleted under us: the successor waits for it to come back, and then finds another one.
-  if (strcmp(e->code, "kafka-3") == 0) e->class = ERROR_OUTAGE;
+  if (is_one_of(e, absent)) e->class = ERROR_OUTAGE;
   return false;
 }
 
