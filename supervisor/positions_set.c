@@ -223,7 +223,7 @@ static bool change_sink(struct setting_to *s, struct store *store, const char *s
   if (w->json)
     json_print(s, sink, changed);
   else if (!w->dry_run)
-    printf("%" PRIu64 " positions of sink %s changed\n", changed, sink);
+    printf("%" PRIu64 " position%s of sink %s changed\n", changed, changed == 1 ? "" : "s", sink);
   return true;
 }
 

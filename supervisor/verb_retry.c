@@ -110,14 +110,16 @@ static int asked(const struct marking *m, struct buffer *answer, bool json) {
   }
   buffer_free(&packed);
   if (code == VERB_OK && json) printf("{\"retried\": %" PRIu64 ", \"running\": true}\n", m->marked);
-  if (code == VERB_OK && !json) printf("%" PRIu64 " dead letters are on their way again; the running instance sends them\n", m->marked);
+  if (code == VERB_OK && !json)
+    printf("%" PRIu64 " dead letter%s way again; the running instance sends %s\n", m->marked,
+           m->marked == 1 ? " is on its" : "s are on their", m->marked == 1 ? "it" : "them");
   return fflush(stdout) == 0 ? code : VERB_FAILED;
 }
 
 static int send_here(const struct plan *plan, const struct marking *m, bool json) {
   char *argv[] = {NULL}; // a retry is never started again by itself
   struct run_options options = {.file = plan->file, .state = plan->state, .once = true, .retry_only = true, .json = json, .argv = argv};
-  fprintf(stderr, "%" PRIu64 " dead letters are sent again\n", m->marked);
+  fprintf(stderr, "%" PRIu64 " dead letter%s sent again\n", m->marked, m->marked == 1 ? " is" : "s are");
   return run_verb(&options);
 }
 

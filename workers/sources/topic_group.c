@@ -112,7 +112,7 @@ static bool given(struct topic_source *t, const struct kafka_dealt *dealt, struc
   if (!give_up_others(t, e)) return false;
   t->dealt = true;
   t->limits_known = false;
-  log_say(LOG_LEVEL_INFO, "the group has given %zu partitions to this lane", dealt->count);
+  log_say(LOG_LEVEL_INFO, "the group has given %zu partition%s to this lane", dealt->count, dealt->count == 1 ? "" : "s");
   bool ends = t->w->once && (!t->written || worker_finish_asked(t->w));
   return topic_settle(t, e) && (!ends || topic_stops_ask(t, e));
 }
