@@ -298,7 +298,11 @@ enum http_outcome http_fetch(struct http_client *client, const struct http_reque
     char *next = redirect_of(client, answer, url, e);
     if (!next && !error_is_set(e)) break;
     outcome = HTTP_FAILED;
-    if (next && hops == HTTP_REDIRECTS) error_set(e, ERROR_OUTAGE, "redirect", "more than %d redirects in a row", HTTP_REDIRECTS);
+    if (next && hops == HTTP_REDIRECTS) {
+      char *shown = http_url_shown(request->url);
+      error_set(e, ERROR_OUTAGE, "redirect", "%s: more than %d redirects in a row", shown, HTTP_REDIRECTS);
+      free(shown);
+    }
     if (error_is_set(e)) {
       free(next);
       break;

@@ -92,11 +92,13 @@ enum lookup_outcome lookup_http_load(struct lookup_load *l, struct error *e) {
     request_fill(l, &set, url, &request);
     l->busy(l->context, SLACK_SECONDS, doing);
     switch (http_fetch(client, &request, l->turn, l->context, &answer, e)) {
-    case HTTP_FAILED: break;
+    case HTTP_FAILED: break; // the client's message names the address
     case HTTP_STOPPED: outcome = LOOKUP_LOAD_STOPPED; break;
-    case HTTP_ANSWERED: outcome = answer_take(l, &set, &request, &answer, e); break;
+    case HTTP_ANSWERED:
+      outcome = answer_take(l, &set, &request, &answer, e);
+      if (outcome == LOOKUP_LOAD_FAILED) error_add(e, "the answer of %s", shown);
+      break;
     }
-    if (outcome == LOOKUP_LOAD_FAILED) error_add(e, "the answer of %s", shown);
     http_answer_free(&answer);
     http_client_free(client);
     free(doing);
