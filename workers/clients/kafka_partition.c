@@ -2,6 +2,9 @@
 //
 // The end is the high watermark of the first answer. Committed records alone are told up to the last stable offset, which stands still at
 // an open transaction, whoever's it is: so the end of what can be read is no end as long as it lies below that watermark.
+//
+// A leader that was just elected may hold a watermark that is behind what its predecessor has acknowledged. It says so when it is asked for
+// the end, not when it is read from: so it is asked first.
 #include <inttypes.h>
 #include <stdlib.h>
 
@@ -68,12 +71,29 @@ static bool read_all(struct reading *r, struct error *e) {
   return step == STEP_END;
 }
 
+// Waits until the leader knows all that was acknowledged.
+static bool wait_for_leader(const struct reading *r, struct error *e) {
+  char *what = memory_print("asking for the end of topic %s, partition %" PRId32, r->name, r->partition);
+  struct kafka_admin_wait wait;
+  kafka_admin_wait_begin(&wait, r->admin, what);
+  for (;;) {
+    int64_t low, high;
+    rd_kafka_resp_err_t code = rd_kafka_query_watermark_offsets(r->admin->rk, r->name, r->partition, &low, &high, SLICE_MS);
+    if (code == RD_KAFKA_RESP_ERR_NO_ERROR) break;
+    if (kafka_error_class(code) != ERROR_OUTAGE) kafka_error(e, code, what, NULL);
+    if (error_is_set(e) || !kafka_admin_wait_on(&wait, e)) break;
+    rd_kafka_poll(r->admin->rk, 50);
+  }
+  free(what);
+  return !error_is_set(e);
+}
+
 bool kafka_partition_read(struct kafka_admin *a, const char *topic, int32_t partition, kafka_record_told *tell, void *context,
                           struct error *e) {
   struct reading r = {.admin = a, .name = topic, .partition = partition, .end = -1, .tell = tell, .context = context};
   struct kafka_topic seen;
   // Whoever asks for a topic's leader before he reads is not made to wait for the library's next look at the cluster.
-  if (!kafka_topic_look(a, topic, &seen, e)) return false;
+  if (!kafka_topic_look(a, topic, &seen, e) || !wait_for_leader(&r, e)) return false;
   r.topic = rd_kafka_topic_new(a->rk, topic, NULL);
   if (!r.topic || rd_kafka_consume_start(r.topic, partition, RD_KAFKA_OFFSET_BEGINNING) != 0) {
     kafka_error(e, rd_kafka_last_error(), topic, NULL);
