@@ -13,7 +13,7 @@ static const char *code_name(int code) {
   case WORKER_EXIT_CONFIG: return "cannot be done as configured";
   case WORKER_EXIT_AGAIN: return "something passing";
   case WORKER_EXIT_OPERATOR: return "needs a decision";
-  case WORKER_EXIT_REWIND: return "the target lost acknowledged rows";
+  case WORKER_EXIT_REWIND: return "the target stands elsewhere than it was left: positions were set, or rows lost";
   case WORKER_EXIT_FENCED: return "another instance owns its streams";
   case WORKER_EXIT_ENVIRONMENT: return "this machine";
   case WORKER_EXIT_LIMIT: return "its own limit";

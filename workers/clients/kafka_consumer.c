@@ -195,7 +195,9 @@ const char *kafka_consumer_cluster(struct kafka_consumer *c, int wait_ms, struct
     char report[ERROR_TEXT];
     kafka_consumer_serve(c);
     kafka_consumer_trouble(c, report);
-    error_set(e, ERROR_OUTAGE, "brokers", "no broker answers%s%s", report[0] ? ": " : "", report);
+    // Refused logins are waited out, too: the account may just be being made. But they are called by their name.
+    const char *what = strstr(report, "uthentication") ? "the brokers do not take the login" : "no broker answers";
+    error_set(e, ERROR_OUTAGE, "brokers", "%s%s%s", what, report[0] ? ": " : "", report);
     return NULL;
   }
   c->cluster = memory_text(id);
