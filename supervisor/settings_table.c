@@ -137,7 +137,9 @@ static const struct setting topic_rows[] = {
     {.name = "topic",
      .type = SETTING_TEXT,
      .flags = SETTING_FLOWS,
-     .help = "Name at the brokers; without it the name here. Where it is only read: also a pattern that begins with `^`."},
+     .help = "Name at the brokers; without it the name here. Where it is only read: also a pattern that begins with `^`, which means no "
+             "topic of the brokers' own "
+             "(`__...`) and not `weir_positions`."},
     {.name = "format",
      .type = SETTING_CHOICE,
      .choices = "json|msgpack|string|bytes",

@@ -342,6 +342,16 @@ def test_a_pattern_reads_every_topic_that_matches(write, start, kafka, sqlite_ta
     assert sorted(rows(sqlite_target, "n, _topic")) == [(1, name), (2, name), (3, name + "_b"), (4, name + "_c")]
 
 
+def test_a_pattern_does_not_mean_what_brokers_keep_for_themselves(weir, write, kafka, sqlite_target):
+    name = kafka.create_topic()
+    kafka.produce(name, records(1))
+    eventually("the brokers have a topic of their own", lambda: kafka.committed("anybody", name) or any(
+        topic.startswith("__") for topic in kafka.admin().list_topics(timeout=10).topics))
+    once(weir, write('topic: "^(%s|__.*|weir_positions)$"' % name))
+    assert numbers(sqlite_target) == [1]
+    assert {partition.split("/")[0] for partition, in sqlite_target.query("SELECT partition FROM weir_positions")} == {name}
+
+
 def test_a_topic_that_is_not_there_is_waited_for(weir, write, start, kafka, sqlite_target):
     topic = kafka.create_topic()
     kafka.delete_topic(topic)

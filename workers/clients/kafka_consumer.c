@@ -91,6 +91,9 @@ static bool member_set(rd_kafka_conf_t *conf, const char *member, struct error *
       {"partition.assignment.strategy", "range"},
       {"session.timeout.ms", "10000"},
       {"heartbeat.interval.ms", "3000"},
+      // How long others wait in a new deal for a member whose sink does not take what it has: then its partitions go to them.
+      {"max.poll.interval.ms", "45000"},
+      {"topic.blacklist", "^__,^weir_positions$"}, // as is_of_brokers
   };
   bool good = kafka_set(conf, "group.instance.id", member, e);
   for (size_t i = 0; good && i < sizeof fixed / sizeof *fixed; i++) good = kafka_set(conf, fixed[i].name, fixed[i].value, e);
@@ -217,10 +220,16 @@ const char *kafka_consumer_topic_name(const struct kafka_consumer *c, uint32_t t
   return c->topics[topic];
 }
 
+// What brokers and weir keep for themselves; a pattern for everything does not mean them.
+static bool is_of_brokers(const char *topic) {
+  return strncmp(topic, "__", 2) == 0 || strcmp(topic, "weir_positions") == 0;
+}
+
 static void found_all(const rd_kafka_metadata_t *m, const regex_t *pattern, kafka_topic_found *found, void *context) {
   for (int i = 0; i < m->topic_cnt; i++) {
     const rd_kafka_metadata_topic_t *t = &m->topics[i];
-    if (t->err == RD_KAFKA_RESP_ERR_NO_ERROR && regexec(pattern, t->topic, 0, NULL, 0) == 0) found(context, t->topic, t->partition_cnt);
+    if (t->err == RD_KAFKA_RESP_ERR_NO_ERROR && !is_of_brokers(t->topic) && regexec(pattern, t->topic, 0, NULL, 0) == 0)
+      found(context, t->topic, t->partition_cnt);
   }
 }
 
