@@ -41,8 +41,8 @@ struct instance {
   struct lane *lookups; // of one seat each (lookups.h)
   size_t lookup_count;
   struct event *lookups_limit; // of their end
-  uint64_t started_ns; // CLOCK_MONOTONIC
-  bool ready;          // every worker has once left its start: what systemd is told
+  uint64_t started_ns;         // CLOCK_MONOTONIC
+  bool ready;                  // every worker has once left its start: what systemd is told
   struct signals signals;
   struct tick tick;
   struct stop stop;
