@@ -155,8 +155,9 @@ def test_people_through_their_topic(once, broker, simulate, target):
 
 def test_many_people_arrive_once_whoever_dies(start, broker, simulate, target, tmp_path):
     simulator = simulate("--dirty", 100, "--thin", 200, program=USERS)
-    running = start(PEOPLE, "--state", tmp_path / "state", env={
-        "KAFKA_BROKERS": broker.servers, "DATABASE_URL": target.url, "USERS_URL": simulator.url, "USERS_EVERY": "200ms", "USERS_RESULTS": "150"})
+    # The same for both runs: what an address is asked for says which stream it is.
+    environment = {"KAFKA_BROKERS": broker.servers, "DATABASE_URL": target.url, "USERS_URL": simulator.url, "USERS_EVERY": "200ms", "USERS_RESULTS": "150"}
+    running = start(PEOPLE, "--state", tmp_path / "state", env=environment)
     stored = lambda: count(target, "created_users") + count(target, "weir_dead")  # noqa: E731
     for name in ("user_created", "people", "created_users", "users"):
         before = stored()
@@ -172,8 +173,7 @@ def test_many_people_arrive_once_whoever_dies(start, broker, simulate, target, t
     done = None
     if stored() < len(expected.rows) + len(expected.dead):  # what was in the topic at the end comes with the next run
         simulator.control(fault="empty", count=1000)
-        done = start(PEOPLE, "--once", "--state", tmp_path / "state", env={
-            "KAFKA_BROKERS": broker.servers, "DATABASE_URL": target.url, "USERS_URL": simulator.url}).wait()
+        done = start(PEOPLE, "--once", "--state", tmp_path / "state", env=environment).wait()
         assert done.code == 0, done
     assert oracle_users.read_table(target) == expected.table(), done
     assert count(target, "weir_dead") == len(expected.dead)

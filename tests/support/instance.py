@@ -37,17 +37,23 @@ def children(pid):
         return []
 
 
+def state_of(pid):
+    """The letter of /proc for what process `pid` does, or None: gone, as any process may be between a listing and a look."""
+    try:
+        with open("/proc/%d/stat" % pid) as file:
+            return file.read().rsplit(")", 1)[1].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+
+
 def worker_of(pid):
     """The worker that process `pid` is, or None: gone, or not past its exec yet."""
     try:
         with open("/proc/%d/environ" % pid, "rb") as file:
             words = dict(word.split(b"=", 1) for word in file.read().split(b"\0") if b"=" in word)
-        with open("/proc/%d/stat" % pid) as file:
-            if file.read().rsplit(")", 1)[1].split()[0] == "Z":
-                return None
     except OSError:
         return None
-    if b"WEIR_WORKER" not in words:
+    if state_of(pid) in (None, "Z") or b"WEIR_WORKER" not in words:
         return None
     role, _, node = words[b"WEIR_WORKER"].decode().partition("/")
     return Worker(pid, role, node, int(words.get(b"WEIR_GENERATION", b"0")))
