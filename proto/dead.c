@@ -36,12 +36,13 @@ uint32_t dead_size(const struct dead_letter *d) {
                              "cut"
                              "detail"
                              "column"
-                             "constraint";
+                             "constraint"
+                             "message";
   uint32_t data = d->data_length > LIMIT_DEAD_DATA ? LIMIT_DEAD_DATA : d->data_length;
-  // Two maps, nine keys and as many values, each with the longest head there is.
-  uint32_t heads = HEAD * (2 + 9 + 9);
+  // Two maps, ten keys and as many values, each with the longest head there is.
+  uint32_t heads = HEAD * (2 + 10 + 10);
   return (uint32_t)sizeof keys + heads + data + text_length(d->node) + text_length(d->reason) + text_length(d->code) +
-         text_length(d->format) + text_length(d->column) + text_length(d->constraint);
+         text_length(d->format) + text_length(d->column) + text_length(d->constraint) + text_length(d->message);
 }
 
 void dead_write(struct msgpack_writer *w, const struct dead_letter *d, uint32_t data_room) {
@@ -57,9 +58,10 @@ void dead_write(struct msgpack_writer *w, const struct dead_letter *d, uint32_t 
   msgpack_write_cstring(w, "cut");
   msgpack_write_bool(w, d->cut || length < d->data_length);
   msgpack_write_cstring(w, "detail");
-  msgpack_write_map(w, 2);
+  msgpack_write_map(w, 3);
   write_pair(w, "column", d->column);
   write_pair(w, "constraint", d->constraint);
+  write_pair(w, "message", d->message);
 }
 
 // One field whose value is a text or bytes. Absent: "" of length 0. False: present, but of another kind.
@@ -84,7 +86,7 @@ static bool read_text(const uint8_t *map, const uint8_t *end, const char *key, c
 }
 
 bool dead_read(const uint8_t *at, const uint8_t *end, struct dead_letter *d) {
-  *d = (struct dead_letter){.column = "", .constraint = ""};
+  *d = (struct dead_letter){.column = "", .constraint = "", .message = ""};
   const uint8_t *whole = at, *head = at;
   if (!msgpack_skip(&whole, end) || whole != end) return false;
   struct msgpack_value value;
@@ -100,5 +102,6 @@ bool dead_read(const uint8_t *at, const uint8_t *end, struct dead_letter *d) {
   }
   if (!msgpack_find(at, end, "detail", 6, &found, &found_end)) return true;
   return read_text(found, found_end, "column", &d->column, &d->column_length) &&
-         read_text(found, found_end, "constraint", &d->constraint, &d->constraint_length);
+         read_text(found, found_end, "constraint", &d->constraint, &d->constraint_length) &&
+         read_text(found, found_end, "message", &d->message, &d->message_length);
 }

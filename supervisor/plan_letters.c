@@ -72,6 +72,7 @@ static size_t topic_add(struct draft *d, const char *topic, const struct worker_
   topic_settings(d, &node->settings);
   if (job_has(kafka) && msgpack_skip(&end, kafka.end)) plan_settings_add(node, "kafka", kafka.at, (size_t)(end - kafka.at));
   plan_settings_text(node, "topic", topic);
+  plan_settings_text(node, "message", "message");
   return index;
 }
 

@@ -98,7 +98,8 @@ static const enum plan_section sections[] = {
 // Only the sinks behind a node can have stored its letters.
 static void root_settings(const struct plan *plan, const struct plan_chain *chain, const struct plan_node *of,
                           const struct worker_kind *of_kind, struct buffer *out) {
-  size_t room = SETTINGS_ROOM + strlen(of->name);
+  bool of_source = of_kind->role == WORKER_PRODUCER && of->settings.length > 0;
+  size_t room = SETTINGS_ROOM + strlen(of->name) + (of_source ? of->settings.length : 0);
   uint32_t stores = 0;
   for (size_t w = 1; w < chain->worker_count; w++) {
     if (!is_store(chain, w)) continue;
@@ -107,7 +108,11 @@ static void root_settings(const struct plan *plan, const struct plan_chain *chai
   }
   buffer_reserve(out, room);
   struct msgpack_writer writer = {.at = out->at, .end = out->at + room};
-  msgpack_write_map(&writer, 4);
+  msgpack_write_map(&writer, of_source ? 5 : 4);
+  if (of_source) {
+    msgpack_write_cstring(&writer, "of_settings");
+    msgpack_write_raw(&writer, of->settings.at, of->settings.length);
+  }
   msgpack_write_cstring(&writer, "node");
   msgpack_write_cstring(&writer, of->name);
   msgpack_write_cstring(&writer, "of");

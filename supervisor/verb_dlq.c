@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "proto/clock.h"
+#include "proto/dead_message.h"
 #include "proto/msgpack.h"
 #include "proto/utf8.h"
 #include "supervisor/json_text.h"
@@ -57,6 +58,17 @@ static void put_origin(struct json_text *j, const struct store_letter *l) {
   json_text_close(j, '}');
 }
 
+// Key and headers of what was a message. A database may hold anything, and only JSON may go out as it is.
+static void put_message(struct json_text *j, const struct store_letter *l) {
+  struct dead_message m;
+  if (!*l->message) return;
+  if (dead_message_read(&m, l->message, strlen(l->message)))
+    json_text_raw(j, "message", l->message);
+  else
+    json_text_string(j, "message", l->message);
+  dead_message_free(&m);
+}
+
 static void put_letter(struct json_text *j, const struct store_letter *l, bool whole) {
   json_text_open(j, NULL, '{');
   json_text_string(j, "id", l->id);
@@ -72,6 +84,7 @@ static void put_letter(struct json_text *j, const struct store_letter *l, bool w
   if (whole) {
     json_text_string(j, "format", l->format);
     json_text_bool(j, "cut", l->cut);
+    put_message(j, l);
     put_data(j, l);
   }
   json_text_close(j, '}');

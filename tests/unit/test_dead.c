@@ -35,6 +35,7 @@ static void every_field_comes_back(void **state) {
                           .format = "msgpack",
                           .column = "id",
                           .constraint = "events_pkey",
+                          .message = "{\"key\":null}",
                           .data = data,
                           .data_length = sizeof data},
                      read;
@@ -48,6 +49,7 @@ static void every_field_comes_back(void **state) {
   check_text("msgpack", read.format, read.format_length);
   check_text("id", read.column, read.column_length);
   check_text("events_pkey", read.constraint, read.constraint_length);
+  check_text("{\"key\":null}", read.message, read.message_length);
   assert_int_equal(read.data_length, sizeof data);
   assert_memory_equal(read.data, data, sizeof data);
   assert_false(read.cut);

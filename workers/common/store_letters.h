@@ -25,8 +25,9 @@ bool store_letters_number(struct store *s, struct store_copies *stream, struct e
 
 struct store_copy {
   uint64_t number;
-  bool gone, cut;                                                                            // the rest is not there
-  const char *id, *node, *reason, *code, *source, *partition, *column, *constraint, *format; // valid during the call
+  bool gone, cut; // the rest is not there
+  const char *id, *node, *reason, *code, *source, *partition, *column, *constraint, *format,
+      *message; // valid during the call
   const char *first;
   int64_t position, part;
   const uint8_t *data;

@@ -57,7 +57,8 @@ struct store_filter {
   int64_t limit;                // 0: none
 };
 struct store_letter {
-  const char *id, *node, *sink, *source, *partition, *reason, *code, *column, *constraint, *format, *first, *last; // valid during the call
+  const char *id, *node, *sink, *source, *partition, *reason, *code, *column, *constraint, *format, *first, *last,
+      *message; // valid during the call
   int64_t position, part;
   bool cut;
   const uint8_t *data;

@@ -45,11 +45,33 @@ static bool tell_as_json(const struct dead_letter *l, struct buffer *json) {
   return (is_format(l, "msgpack") || is_format(l, "tombstone")) && !l->cut && l->data && msgpack_to_json(&at, end, json) && at == end;
 }
 
+// Key and headers of the original. False: there was no room for them.
+static bool put_message(const struct dead_letter *l, bool told, size_t room, struct kafka_dead *letter) {
+  struct dead_message *m = &letter->message;
+  if (!dead_message_read(m, l->message, l->message_length) && !(told && dead_message_of_record(m, l->data, l->data + l->data_length)))
+    return true;
+  size_t size = dead_message_size(m);
+  if (size > room) {
+    dead_message_free(m);
+    return false;
+  }
+  letter->key = m->key.bytes;
+  letter->key_length = m->key.length;
+  letter->headers = memory_resize(letter->headers, (m->header_count + KAFKA_DEAD_HEADERS) * sizeof *letter->headers);
+  for (size_t i = 0; i < m->header_count; i++)
+    letter->headers[letter->count++] =
+        (struct kafka_header){.name = m->headers[i].name, .value = m->headers[i].value.bytes, .length = m->headers[i].value.length};
+  return true;
+}
+
 void kafka_dead_make(const struct dead_entry *entry, uint32_t most, struct kafka_dead *letter) {
   const struct dead_letter *l = &entry->letter;
   struct buffer origin = {0};
-  *letter = (struct kafka_dead){.value = l->data ? l->data : (const void *)"", .value_length = l->data_length};
+  *letter = (struct kafka_dead){.value = l->data ? l->data : (const void *)"",
+                                .value_length = l->data_length,
+                                .headers = memory_get(KAFKA_DEAD_HEADERS * sizeof *letter->headers)};
   bool told = tell_as_json(l, &letter->json), json = told && is_format(l, "msgpack");
+  bool whole = put_message(l, told, most / 4, letter);
   if (told) {
     letter->value = letter->json.at;
     letter->value_length = letter->json.length;
@@ -72,14 +94,16 @@ void kafka_dead_make(const struct dead_entry *entry, uint32_t most, struct kafka
     buffer_add(&letter->texts, texts[i].at, texts[i].length);
   }
   buffer_free(&origin);
-  size_t overhead = total + KAFKA_DEAD_HEADERS * 24;
+  size_t overhead = total + KAFKA_DEAD_HEADERS * 24 + dead_message_size(&letter->message);
   size_t room = most > overhead ? most - overhead : 0;
-  bool cut = l->cut || letter->value_length > room;
+  bool cut = l->cut || !whole || letter->value_length > room;
   if (letter->value_length > room) letter->value_length = room;
   if (cut) letter->headers[letter->count++] = (struct kafka_header){.name = "weir.cut", .value = "true", .length = 4};
 }
 
 void kafka_dead_free(struct kafka_dead *letter) {
+  dead_message_free(&letter->message);
+  free(letter->headers);
   buffer_free(&letter->texts);
   buffer_free(&letter->json);
 }

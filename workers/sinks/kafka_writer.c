@@ -147,11 +147,14 @@ static int32_t deal(struct kafka_writer *w, const struct kafka_place *key, const
   return (int32_t)(w->next_partition++ % partitions);
 }
 
-// A message with headers goes out by itself, copied.
+// A message with headers goes out by itself, copied; those that the original of a letter had stand in front of ours.
 static bool send_with_headers(struct kafka_writer *w, const struct topic_settings *s, const struct kafka_place *places,
-                              const struct encoded *r, const struct buffer *bytes, struct error *e) {
-  struct kafka_header *headers = memory_get((s->header_count + 1) * sizeof *headers);
+                              const struct dead_message *original, const struct encoded *r, const struct buffer *bytes, struct error *e) {
+  struct kafka_header *headers = memory_get((original->header_count + s->header_count + 1) * sizeof *headers);
   size_t count = 0;
+  for (size_t i = 0; i < original->header_count; i++)
+    headers[count++] = (struct kafka_header){
+        .name = original->headers[i].name, .value = original->headers[i].value.bytes, .length = original->headers[i].value.length};
   for (size_t i = 0; i < s->header_count; i++)
     if (places[i].is_there)
       headers[count++] = (struct kafka_header){.name = s->headers[i].name, .value = bytes->at + places[i].at, .length = places[i].length};
@@ -189,6 +192,20 @@ static size_t put_headers(const struct topic_settings *s, const struct batch_row
   return bytes->length - before + names;
 }
 
+// The message that a letter was, out of its column; its key becomes the key of the letter.
+static void original_read(const struct topic_settings *s, const struct batch_row *record, struct buffer *bytes, struct kafka_row *row,
+                          struct dead_message *m) {
+  struct kafka_place text;
+  size_t before = bytes->length;
+  *m = (struct dead_message){0};
+  if (!s->message || !kafka_column_text(record, s->message, bytes, &text)) return;
+  dead_message_read(m, (const char *)bytes->at + text.at, text.length);
+  bytes->length = before;
+  if (!m->key.bytes) return;
+  row->key = (struct kafka_place){.is_there = true, .at = before, .length = m->key.length};
+  buffer_add(bytes, m->key.bytes, m->key.length);
+}
+
 bool kafka_writer_row(struct kafka_writer *w, const struct kafka_writer_setup *setup, struct batch *b, uint64_t mark, struct error *e) {
   const struct topic_settings *s = setup->settings;
   struct batch_row *record = &b->rows[mark];
@@ -204,8 +221,11 @@ bool kafka_writer_row(struct kafka_writer *w, const struct kafka_writer_setup *s
     batch_kill(b, record, fault.reason, fault.code, fault.column, NULL);
     return true;
   }
+  struct dead_message original;
+  original_read(s, record, &c->bytes, &r->row, &original);
   struct kafka_place *places = s->header_count > 0 ? memory_get(s->header_count * sizeof *places) : NULL;
-  size_t size = r->row.key.length + r->row.value.length + (places ? put_headers(s, record, &c->bytes, places) : 0);
+  size_t size = dead_message_size(&original) + (original.key.bytes ? 0 : r->row.key.length) + r->row.value.length +
+                (places ? put_headers(s, record, &c->bytes, places) : 0);
   char text[128];
   const char *code, *why = refusal(setup, &r->row, size, &code, text, sizeof text);
   bool good = true;
@@ -214,11 +234,12 @@ bool kafka_writer_row(struct kafka_writer *w, const struct kafka_writer_setup *s
   if (why)
     batch_kill(b, record, why, code, NULL, NULL);
   else if (places)
-    good = send_with_headers(w, s, places, r, &c->bytes, e);
+    good = send_with_headers(w, s, places, &original, r, &c->bytes, e);
   else
     c->count++;
   if (why || places) c->bytes.length = before;
   free(places);
+  dead_message_free(&original);
   return good && ((c->count < CHUNK_ROWS && c->bytes.length < CHUNK_BYTES) || kafka_writer_push(w, e));
 }
 
@@ -233,7 +254,8 @@ bool kafka_writer_letter(struct kafka_writer *w, const struct kafka_writer_setup
                                   .value_length = letter.value_length,
                                   .mark = KAFKA_MARK_OTHER};
   uint32_t partitions = (uint32_t)kafka_outlet_partitions(w->letters);
-  message.partition = (int32_t)((hash_kafka(entry->id, strlen(entry->id)) & 0x7fffffff) % partitions);
+  uint32_t hash = letter.key ? hash_kafka(letter.key, letter.key_length) : hash_kafka(entry->id, strlen(entry->id));
+  message.partition = (int32_t)((hash & 0x7fffffff) % partitions);
   bool good = kafka_outlet_send_one(w->letters, &message, letter.headers, letter.count, e);
   kafka_dead_free(&letter);
   return good;

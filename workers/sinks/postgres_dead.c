@@ -9,18 +9,31 @@
 #include "proto/buffer.h"
 #include "proto/clock.h"
 
-enum { GROUP = 32, PARAMS = 18, TEXT_OID = 25, BYTEA_OID = 17 };
+enum { GROUP = 32, PARAMS = 19, TEXT_OID = 25, BYTEA_OID = 17 };
 
 bool postgres_dead_make(struct postgres *p, const char *table, struct error *e) {
   char *sql = memory_print("CREATE TABLE %s (id text NOT NULL PRIMARY KEY, pipeline text NOT NULL, node text NOT NULL, sink text NOT NULL, "
                            "source text NOT NULL, partition text NOT NULL, identity text NOT NULL, position bigint NOT NULL, "
                            "part bigint NOT NULL, reason text NOT NULL, code text NOT NULL, column_name text NOT NULL, "
                            "constraint_name text NOT NULL, format text NOT NULL, data bytea NOT NULL, cut boolean NOT NULL, "
-                           "first timestamptz NOT NULL, last timestamptz NOT NULL, again bigint NOT NULL, retry bigint)",
+                           "first timestamptz NOT NULL, last timestamptz NOT NULL, again bigint NOT NULL, retry bigint, message text)",
                            table);
   bool ok = postgres_exec(p, sql, e);
   free(sql);
   return ok;
+}
+
+// Asked before it is changed: ALTER TABLE needs the owner's right and a lock, which a table that is complete must not cost.
+bool postgres_dead_mend(struct postgres *p, const char *table, struct error *e) {
+  static const char ask[] =
+      "SELECT count(*) FROM pg_attribute WHERE attrelid = to_regclass($1) AND attname = 'message' AND NOT attisdropped";
+  const struct postgres_param name = {.bytes = table};
+  char *add = memory_print("ALTER TABLE %s ADD COLUMN IF NOT EXISTS message text", table);
+  struct postgres_result *r = postgres_call(p, ask, &name, 1, e);
+  bool good = r && (postgres_int(r, 0, 0) > 0 || postgres_exec(p, add, e));
+  postgres_result_free(r);
+  free(add);
+  return good;
 }
 
 // One entry's parameters. Texts are copied and made valid: PostgreSQL takes no other.
@@ -70,6 +83,7 @@ static void letter_make(struct letter *l, const struct dead_entry *entry) {
   l->params[16].type = 0;
   l->texts[17] = memory_print("%" PRId64, entry->again);
   l->params[17] = (struct postgres_param){.bytes = l->texts[17]};
+  if (d->message_length > 0) put_text(l, 18, d->message, d->message_length);
 }
 
 static void letter_free(struct letter *l) {
@@ -77,7 +91,8 @@ static void letter_free(struct letter *l) {
 }
 
 static bool measure(struct postgres_dead *d, struct postgres *p, struct error *e) {
-  char *sql = memory_print("SELECT coalesce(sum(octet_length(data) + %d), 0)::bigint FROM %s", DEAD_ENTRY_OVERHEAD, d->table);
+  char *sql = memory_print("SELECT coalesce(sum(octet_length(data) + coalesce(octet_length(message), 0) + %d), 0)::bigint FROM %s",
+                           DEAD_ENTRY_OVERHEAD, d->table);
   struct postgres_result *r = postgres_query(p, sql, e);
   if (r) d->bytes = (uint64_t)postgres_int(r, 0, 0);
   d->counted = r != NULL;
@@ -125,8 +140,8 @@ bool postgres_dead_add_batch(struct postgres_dead *d, struct postgres *p, const 
   if (!batch_has_letters(b)) return true;
   char *sql = memory_print(
       "INSERT INTO %s (id, pipeline, node, sink, source, partition, identity, position, part, reason, code, column_name, "
-      "constraint_name, format, data, cut, first, last, again) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, "
-      "$14, $15, $16, $17, $17, $18) ON CONFLICT (id) DO UPDATE SET last = excluded.last",
+      "constraint_name, format, data, cut, first, last, again, message) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, "
+      "$13, $14, $15, $16, $17, $17, $18, $19) ON CONFLICT (id) DO UPDATE SET last = excluded.last",
       d->table);
   bool ok = true;
   for (size_t at = 0; ok && at < b->count;) ok = add_group(d, p, setup, streams, b, &at, sql, e);

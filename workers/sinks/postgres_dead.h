@@ -17,6 +17,8 @@ struct postgres_dead {
 
 // Inside a transaction that holds the creation lock.
 bool postgres_dead_make(struct postgres *p, const char *table, struct error *e);
+// A table of an earlier version gets the columns that it lacks.
+bool postgres_dead_mend(struct postgres *p, const char *table, struct error *e);
 // Adds all letters of a batch. ERROR_OUTAGE "dead-full" when they do not fit.
 bool postgres_dead_add_batch(struct postgres_dead *d, struct postgres *p, const struct target_setup *setup,
                              const struct target_streams *streams, const struct batch *b, struct error *e);

@@ -5,20 +5,26 @@
 
 #include "proto/clock.h"
 
+enum { TEXTS = 7 }; // of a letter
+
 static const char table_sql[] = "CREATE TABLE IF NOT EXISTS weir_dead ("
                                 "id text NOT NULL PRIMARY KEY, pipeline text NOT NULL, node text NOT NULL, sink text NOT NULL, "
                                 "source text NOT NULL, partition text NOT NULL, identity text NOT NULL, position bigint NOT NULL, "
                                 "part bigint NOT NULL, reason text NOT NULL, code text NOT NULL, column_name text NOT NULL, "
                                 "constraint_name text NOT NULL, format text NOT NULL, data blob NOT NULL, cut boolean NOT NULL, "
-                                "first timestamp NOT NULL, last timestamp NOT NULL, again bigint NOT NULL, retry bigint)";
+                                "first timestamp NOT NULL, last timestamp NOT NULL, again bigint NOT NULL, retry bigint, message text)";
 
 static const char add_sql[] = "INSERT INTO weir_dead (id, pipeline, node, sink, source, partition, identity, position, part, reason, code, "
-                              "column_name, constraint_name, format, data, cut, first, last, again) "
-                              "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?17, ?18) "
+                              "column_name, constraint_name, format, data, cut, first, last, again, message) "
+                              "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?17, ?18, ?19) "
                               "ON CONFLICT (id) DO UPDATE SET last = excluded.last";
 
 bool sqlite_dead_make(struct sqlite *db, struct error *e) {
-  return sqlite_exec(db, table_sql, e);
+  static const char has_sql[] = "SELECT count(*) FROM pragma_table_info('weir_dead') WHERE name = 'message'";
+  int64_t has = 0;
+  if (!sqlite_exec(db, table_sql, e) || !sqlite_one_int(db, has_sql, 0, &has, e)) return false;
+  // Tables of earlier versions have no place for keys and headers.
+  return has > 0 || sqlite_exec(db, "ALTER TABLE weir_dead ADD COLUMN message text", e);
 }
 
 void sqlite_dead_use(struct sqlite_dead *store, struct sqlite *db, uint64_t most) {
@@ -27,7 +33,7 @@ void sqlite_dead_use(struct sqlite_dead *store, struct sqlite *db, uint64_t most
 
 // Reads what the store really holds: the first time, and whenever it seems to be full (somebody may have made room).
 static bool measure(struct sqlite_dead *store, struct error *e) {
-  char *sql = memory_print("SELECT coalesce(sum(length(data) + %d), 0) FROM weir_dead", DEAD_ENTRY_OVERHEAD);
+  char *sql = memory_print("SELECT coalesce(sum(length(data) + coalesce(length(message), 0) + %d), 0) FROM weir_dead", DEAD_ENTRY_OVERHEAD);
   int64_t bytes = 0;
   bool ok = sqlite_one_int(store->db, sql, 0, &bytes, e);
   free(sql);
@@ -45,17 +51,19 @@ static bool has_room(struct sqlite_dead *store, uint64_t more, struct error *e) 
 }
 
 // The letter's own texts, made valid; they stay until the statement has run.
-static void bind_texts(struct sqlite_query *q, const struct dead_letter *l, char *texts[6]) {
+static void bind_texts(struct sqlite_query *q, const struct dead_letter *l, char *texts[TEXTS]) {
   const struct {
     int index;
     const char *text;
     uint32_t length;
-  } all[6] = {{3, l->node, l->node_length},      {10, l->reason, l->reason_length},         {11, l->code, l->code_length},
-              {12, l->column, l->column_length}, {13, l->constraint, l->constraint_length}, {14, l->format, l->format_length}};
-  for (size_t i = 0; i < 6; i++) {
+  } all[TEXTS] = {{3, l->node, l->node_length},       {10, l->reason, l->reason_length},         {11, l->code, l->code_length},
+                  {12, l->column, l->column_length},  {13, l->constraint, l->constraint_length}, {14, l->format, l->format_length},
+                  {19, l->message, l->message_length}};
+  for (size_t i = 0; i < TEXTS; i++) {
     texts[i] = dead_text(all[i].text, all[i].length);
     sqlite_bind_text(q, all[i].index, texts[i], all[i].length);
   }
+  if (l->message_length == 0) sqlite_bind_null(q, 19);
 }
 
 bool sqlite_dead_add(struct sqlite_dead *store, const struct dead_entry *entry, struct error *e) {
@@ -63,7 +71,7 @@ bool sqlite_dead_add(struct sqlite_dead *store, const struct dead_entry *entry, 
   struct sqlite_query *q = sqlite_prepare(store->db, add_sql, e);
   if (!q) return false;
   const struct dead_letter *l = &entry->letter;
-  char now[CLOCK_TEXT], *texts[6];
+  char now[CLOCK_TEXT], *texts[TEXTS];
   clock_print(entry->now, now);
   sqlite_bind_cstring(q, 1, entry->id);
   sqlite_bind_cstring(q, 2, entry->pipeline);
@@ -79,7 +87,7 @@ bool sqlite_dead_add(struct sqlite_dead *store, const struct dead_entry *entry, 
   sqlite_bind_int(q, 18, entry->again);
   bind_texts(q, l, texts);
   bool good = sqlite_run(q, e);
-  for (size_t i = 0; i < 6; i++) free(texts[i]);
+  for (size_t i = 0; i < TEXTS; i++) free(texts[i]);
   if (!good) return false;
   store->bytes += dead_entry_bytes(entry);
   return true;

@@ -256,6 +256,7 @@ static bool tell_letter(void *context, const char *const *c) {
                            .first = c[12],
                            .last = c[13],
                            .cut = truth(c[14]),
+                           .message = c[16] ? c[16] : "",
                            .data = t->data.at,
                            .length = t->data.length};
   return t->tell(t->context, &l);
@@ -271,7 +272,7 @@ bool store_letters(struct store *s, const struct store_filter *filter, bool data
   put_time(&st, s, "last");
   put(&st, ", cut, ");
   put(&st, data ? s->database->hex : "NULL");
-  put(&st, " FROM ");
+  put(&st, ", message FROM ");
   put(&st, s->tables[STORE_LETTERS]);
   put_filter(&st, s, filter);
   put(&st, " ORDER BY first, source, partition, position, part, id");

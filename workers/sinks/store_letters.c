@@ -156,6 +156,7 @@ static bool tell_copy(void *context, const char *const *c) {
                             .constraint = c[11],
                             .format = c[12],
                             .first = c[13],
+                            .message = c[15],
                             .data = t->data.at,
                             .length = t->data.length};
   t->tell(t->context, &copy);
@@ -168,7 +169,7 @@ bool store_letters_read(struct store *s, uint64_t after, unsigned most, store_co
   struct statement st = begin(s);
   buffer_print(&st.sql,
                "SELECT k.number, d.id, d.node, d.reason, d.code, d.source, d.partition, d.position, d.part, d.cut, d.column_name, "
-               "d.constraint_name, d.format, %sd.first%s, %s "
+               "d.constraint_name, d.format, %sd.first%s, %s, d.message "
                "FROM %s k LEFT JOIN %s d ON d.id = k.letter WHERE k.pipeline = $1 AND k.sink = $2 AND k.number > %" PRIu64
                " ORDER BY k.number LIMIT %u",
                s->database->time_open, s->database->time_close, s->database->hex, n.numbers, s->tables[STORE_LETTERS], after, most);

@@ -128,6 +128,7 @@ static void set_lengths(struct dead_letter *l) {
   l->format_length = (uint32_t)strlen(l->format);
   l->column_length = (uint32_t)strlen(l->column);
   l->constraint_length = (uint32_t)strlen(l->constraint);
+  l->message_length = (uint32_t)strlen(l->message);
 }
 
 static void set_data(struct dead_letter *l, const struct batch_row *row) {
@@ -141,7 +142,7 @@ static void set_data(struct dead_letter *l, const struct batch_row *row) {
 static void read_letter(const char *sink, const struct batch_row *row, struct dead_letter *letter) {
   if (dead_read(row->body, row->end, letter)) return;
   *letter = (struct dead_letter){
-      .node = sink, .reason = "unreadable dead letter", .code = "msgpack", .format = "raw", .column = "", .constraint = ""};
+      .node = sink, .reason = "unreadable dead letter", .code = "msgpack", .format = "raw", .column = "", .constraint = "", .message = ""};
   set_lengths(letter);
   set_data(letter, row);
 }
@@ -153,7 +154,8 @@ static void own_letter(const char *sink, const struct batch *b, const struct bat
                                  .code = why->code,
                                  .column = why->column,
                                  .constraint = why->constraint,
-                                 .format = row->is_delete ? "tombstone" : "msgpack"};
+                                 .format = row->is_delete ? "tombstone" : "msgpack",
+                                 .message = ""};
   set_lengths(letter);
   set_data(letter, row);
 }
@@ -186,7 +188,7 @@ char *dead_text(const char *text, size_t length) {
 }
 
 uint64_t dead_entry_bytes(const struct dead_entry *entry) {
-  return DEAD_ENTRY_OVERHEAD + (uint64_t)entry->letter.data_length;
+  return DEAD_ENTRY_OVERHEAD + (uint64_t)entry->letter.data_length + entry->letter.message_length;
 }
 
 void dead_store_full(struct job_value job, uint64_t bytes, uint64_t most, struct error *e) {

@@ -170,7 +170,8 @@ static bool make_own_tables(struct postgres_target *t, struct error *e) {
   bool positions, dead;
   if (!postgres_table_exists(t->p, t->names.positions, &positions, e) || !postgres_table_exists(t->p, t->names.dead, &dead, e))
     return false;
-  return (positions || postgres_positions_make(t->p, t->names.positions, e)) && (dead || postgres_dead_make(t->p, t->names.dead, e));
+  if (!positions && !postgres_positions_make(t->p, t->names.positions, e)) return false;
+  return dead ? postgres_dead_mend(t->p, t->names.dead, e) : postgres_dead_make(t->p, t->names.dead, e);
 }
 
 // Lanes that start together make and change tables one after the other.

@@ -56,6 +56,7 @@ bool topic_settings_read(struct topic_settings *s, struct job_value settings, st
   *s = (struct topic_settings){.topic = job_text(settings, "topic", ""),
                                .dead_topic = text_or_null(settings, "dead_topic"),
                                .key_sql = text_or_null(settings, "key_sql"),
+                               .message = text_or_null(settings, "message"),
                                .compression = job_text(settings, "compression", "lz4"),
                                .exactly_once = strcmp(delivery, "at_least_once") != 0,
                                .transaction_ms = (unsigned)(transaction < 1000     ? 1000
@@ -95,6 +96,7 @@ void topic_settings_free(struct topic_settings *s) {
   free(s->topic);
   free(s->dead_topic);
   free(s->key_sql);
+  free(s->message);
   free(s->compression);
   free_names(&s->key);
   free_names(&s->value);

@@ -22,6 +22,7 @@ struct topic_settings {
   char *topic, *dead_topic;      // dead_topic NULL: the state folder keeps the letters
   struct topic_names key, value; // columns; none: no key; all of the record
   char *key_sql;                 // an expression instead of `key`; NULL: none
+  char *message;                 // a column with key and headers of a message (proto/dead_message.h), set by the plan alone; NULL: none
   enum topic_format format, key_format;
   struct topic_header *headers;
   size_t header_count;

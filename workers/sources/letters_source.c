@@ -2,7 +2,7 @@
 // there (workers/common/store_letters.h). The plan puts it in front of the topic of `dead_letters.topic`; no file can name it.
 //
 // A record: value (the original bytes; of a record JSON), reason, code, node, origin (JSON), format, id, and where they apply column,
-// constraint, cut: as a topic that is written tells its own dead letters. One stream: partition = the
+// constraint, cut, message (proto/dead_message.h): as a topic that is written tells its own dead letters. One stream: partition = the
 // sink's name, identity = that of the store's numbering, position = the number.
 //
 // Settings: sink text, kind text, settings map (of that sink).
@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "proto/clock.h"
+#include "proto/dead_message.h"
 #include "proto/msgpack.h"
 #include "shm/crash_point.h"
 #include "workers/common/choices.h"
@@ -141,26 +142,44 @@ static void origin_make(const struct letters *l, const struct store_copy *c, str
   msgpack_to_json(&at, w.at, json);
 }
 
+static bool is_format(const struct store_copy *c, const char *format) {
+  return c->format && strcmp(c->format, format) == 0;
+}
+
+static bool is_record(const struct store_copy *c) {
+  bool packed = is_format(c, "tombstone") || is_format(c, "msgpack");
+  return packed && !c->cut && c->length > 0 && msgpack_valid(c->data, c->data + c->length);
+}
+
 // A record of weir's own is told as JSON: that is what its readers can read. Whatever else died stays as it was.
 // Returns the format that the value has then.
 static const char *value_make(const struct store_copy *c, struct buffer *value) {
   const uint8_t *at = c->data, *end = c->data + c->length;
-  bool is_delete = c->format && strcmp(c->format, "tombstone") == 0,
-       is_record = is_delete || (c->format && strcmp(c->format, "msgpack") == 0);
-  is_record = is_record && !c->cut && c->length > 0 && msgpack_valid(at, end);
-  if (is_record && msgpack_to_json(&at, end, value) && at == end) return is_delete ? c->format : "json";
+  if (is_record(c) && msgpack_to_json(&at, end, value) && at == end) return is_format(c, "tombstone") ? c->format : "json";
   buffer_clear(value);
   buffer_add(value, c->data, c->length);
   return c->format;
 }
 
+// What it was in its topic: as its reader has kept it, or by the metadata of the record.
+static void message_make(const struct store_copy *c, bool is_record, struct buffer *out) {
+  struct dead_message m;
+  if (c->message) buffer_text(out, c->message);
+  if (c->message || !is_record || !dead_message_of_record(&m, c->data, c->data + c->length)) return;
+  dead_message_head(out, m.key);
+  for (size_t i = 0; i < m.header_count; i++) dead_message_header(out, m.headers[i].name, m.headers[i].value);
+  dead_message_tail(out, m.millis, m.tombstone);
+  dead_message_free(&m);
+}
+
 static void record_make(const struct letters *l, const struct store_copy *c, struct buffer *out) {
-  struct buffer origin = {0}, value = {0};
-  uint32_t pairs = 7;
+  struct buffer origin = {0}, value = {0}, message = {0};
+  uint32_t pairs = 8;
   origin_make(l, c, &origin);
   const char *format = value_make(c, &value);
+  message_make(c, is_record(c), &message);
   buffer_clear(out);
-  buffer_reserve(out, value.length + origin.length + TEXTS_MOST * (TEXT_MOST + 32));
+  buffer_reserve(out, value.length + origin.length + message.length + TEXTS_MOST * (TEXT_MOST + 32));
   struct msgpack_writer w = {.at = out->at, .end = out->at + out->room};
   uint8_t *opened = msgpack_map_open(&w);
   msgpack_write_cstring(&w, "value");
@@ -170,6 +189,8 @@ static void record_make(const struct letters *l, const struct store_copy *c, str
   text_put(&w, "node", c->node);
   msgpack_write_cstring(&w, "origin");
   msgpack_write_text(&w, (const char *)origin.at, (uint32_t)origin.length);
+  msgpack_write_cstring(&w, "message");
+  msgpack_write_text(&w, message.length ? (const char *)message.at : "", (uint32_t)message.length);
   text_put(&w, "format", format);
   text_put(&w, "id", c->id);
   const char *const rest[][2] = {{"column", c->column}, {"constraint", c->constraint}, {"cut", c->cut ? "true" : ""}};
@@ -182,6 +203,7 @@ static void record_make(const struct letters *l, const struct store_copy *c, str
   out->length = (size_t)(w.at - out->at);
   buffer_free(&origin);
   buffer_free(&value);
+  buffer_free(&message);
 }
 
 static void letter_keep(void *context, const struct store_copy *c) {

@@ -1,13 +1,13 @@
 // The retry source: reads the journals `retry:NODE` of the sinks behind a node, in order, and sends their records to that node again. Of a
-// stage's letter only the dead row is wanted (RECORD_RETRY); a source's letter is raw bytes and is read as JSON once more; a sink's is a
-// row.
+// stage's letter only the dead row is wanted (RECORD_RETRY); a source's letter is raw bytes and is read once more, as JSON, or in the
+// formats of its topic and with the metadata of its message; a sink's is a row.
 //
 // One stream a store: partition = the sink's name, identity = that of the store's journal, position = number in it. When all sinks have a
 // position durably, the rows up to it are deleted; when nothing is left, the run ends. What fails again is a dead letter of its own, filed
 // under the same node, so it can be retried again.
 //
-// Settings: node text (whose letters), of text ("source", "transform", "sink"), of_kind text (of that node), stores array of
-// {sink text, kind text, settings map}.
+// Settings: node text (whose letters), of text ("source", "transform", "sink"), of_kind text and of_settings map (of that node), stores
+// array of {sink text, kind text, settings map}.
 //
 // Killed at any point: what the ring holds, its note says; what the sinks have, their positions say; rows that were delivered and not yet
 // deleted lie at or below those positions and are passed over.
@@ -25,6 +25,8 @@
 #include "workers/common/feedback.h"
 #include "workers/common/store_retry.h"
 #include "workers/sources/source.h"
+#include "workers/sources/topic_body.h"
+#include "workers/sources/topic_letter.h"
 
 enum { READ_MOST = 32, LOOK_MS = 20, STORE_SECONDS = 180, BACKOFF_MOST_MS = 10000 };
 
@@ -41,7 +43,8 @@ struct store_of {
 struct letter {
   uint64_t number;
   int64_t again, time;
-  char *format, *reason, *code;
+  int64_t at; // position of the input in its partition
+  char *format, *reason, *code, *message, *partition;
   struct buffer data;
 };
 
@@ -55,6 +58,8 @@ struct retry {
   struct letter letters[READ_MOST];
   unsigned letter_count;
   struct json_parser *json;
+  bool of_topic; // `body` is there: the node reads a topic
+  struct topic_body body;
   struct backoff backoff;
 };
 
@@ -71,6 +76,9 @@ static bool settings_load(struct retry *r) {
     r->stores[r->store_count++] = (struct store_of){
         .sink = job_text(one, "sink", ""), .kind = job_text(one, "kind", ""), .settings = job_get(one, "settings"), .stream = -1};
   }
+  r->of_topic = strcmp(r->of, "source") == 0 && strcmp(r->of_kind, "topic") == 0;
+  if (r->of_topic && !topic_body_open(&r->body, job_get(settings, "of_settings"), r->e)) return false;
+  r->body.headers = topic_letter_headers;
   if (*r->node && r->store_count > 0) return true;
   error_set(r->e, ERROR_FAULT, "settings", "a retry without a node or a store");
   return false;
@@ -131,6 +139,9 @@ static void letter_keep(void *context, const struct store_retried *given) {
   l->format = memory_text(given->format);
   l->reason = memory_text(given->reason);
   l->code = memory_text(given->code);
+  l->message = memory_text(given->message);
+  l->partition = memory_text(given->partition);
+  l->at = given->position;
   buffer_clear(&l->data);
   buffer_add(&l->data, given->data, given->length);
   buffer_reserve(&l->data, JSON_PADDING);
@@ -142,6 +153,8 @@ static void letters_forget(struct retry *r) {
     free(r->letters[i].format);
     free(r->letters[i].reason);
     free(r->letters[i].code);
+    free(r->letters[i].message);
+    free(r->letters[i].partition);
   }
   r->letter_count = 0;
 }
@@ -167,7 +180,8 @@ static bool delivered_delete(struct retry *r, struct store_of *s) {
 // ---- letters into the ring
 
 static bool letter_dead(struct retry *r, const struct source_input *input, const struct letter *l, const char *code, const char *reason) {
-  struct source_dead dead = {.code = code, .reason = reason, .format = l->format, .bytes = l->data.at, .length = l->data.length};
+  struct source_dead dead = {
+      .code = code, .reason = reason, .format = l->format, .message = l->message, .bytes = l->data.at, .length = l->data.length};
   return source_input_dead(&r->source, input, &dead, r->e);
 }
 
@@ -204,6 +218,34 @@ static bool text_send(struct retry *r, const struct source_input *input, const s
   return good;
 }
 
+// "TOPIC/NUMBER" where a pattern names many topics, else "NUMBER" of the one that the settings name.
+static int32_t partition_of(const struct retry *r, const struct letter *l, char **topic) {
+  const char *slash = strrchr(l->partition, '/');
+  *topic = slash ? memory_text_n(l->partition, (size_t)(slash - l->partition))
+                 : job_text(job_get(r->w->settings, "of_settings"), "topic", r->node);
+  return (int32_t)strtol(slash ? slash + 1 : l->partition, NULL, 10);
+}
+
+// The message that a topic's reader could not make a record of.
+static bool message_send(struct retry *r, struct source_input *input, const struct letter *l) {
+  struct dead_message message;
+  struct error why = {0};
+  char *topic;
+  bool good;
+  dead_message_read(&message, l->message, strlen(l->message));
+  int32_t partition = partition_of(r, l, &topic);
+  // A position lies behind its record.
+  struct kafka_record record = topic_letter_record(&message, l->data.at, l->data.length, partition, l->at - 1);
+  input->tombstone = message.tombstone;
+  if (topic_body_make(&r->body, &record, topic, &why))
+    good = record_send(r, input, l, r->body.body.at, r->body.body.length);
+  else
+    good = letter_dead(r, input, l, why.code, why.text);
+  dead_message_free(&message);
+  free(topic);
+  return good;
+}
+
 static bool letter_send(struct retry *r, const struct store_of *s, const struct letter *l) {
   struct source_input input = {.stream = (uint64_t)s->stream,
                                .position = l->number,
@@ -218,6 +260,7 @@ static bool letter_send(struct retry *r, const struct store_of *s, const struct 
     return letter_dead(r, &input, l, "poison", "this input killed the worker that took it, again and again");
   // What such a source calls an input is a number for its SQL, which runs inside of it; nothing behind it could read that.
   if (of_source && strcmp(r->of_kind, "generate") == 0) return letter_dead(r, &input, l, l->code, l->reason);
+  if (r->of_topic && strcmp(l->format, "raw") == 0) return message_send(r, &input, l);
   if (is_map(l)) return record_send(r, &input, l, l->data.at, l->data.length);
   if (of_source) return text_send(r, &input, l);
   return letter_dead(r, &input, l, "unreadable", "the original kept in the dead letter is no record");
@@ -312,6 +355,7 @@ int retry_source_run(struct worker *w) {
     free(r->stores[i].kind);
   }
   if (r->json) json_parser_free(r->json);
+  if (r->of_topic) topic_body_close(&r->body);
   free(r->stores);
   free(r->node);
   free(r->of);

@@ -98,7 +98,8 @@ void source_part_end(struct source *s, const struct source_input *input, uint32_
 // What cannot go on: a dead letter with its original bytes, cut where they do not fit.
 struct source_dead {
   const char *code, *reason;
-  const char *format; // "raw" (NULL too): as the source read them; "msgpack"; "tombstone": msgpack of a record that deletes
+  const char *format;  // "raw" (NULL too): as the source read them; "msgpack"; "tombstone": msgpack of a record that deletes
+  const char *message; // what the input was in its topic (proto/dead_message.h); NULL: it comes from none
   const void *bytes;
   uint64_t length;
   bool cut; // the bytes are not all of it

@@ -86,8 +86,11 @@ void source_part_end(struct source *s, const struct source_input *input, uint32_
 }
 
 bool source_part_dead(struct source *s, const struct source_input *input, const struct source_dead *dead, struct error *e) {
-  struct dead_letter letter = {
-      .node = s->dead_node, .reason = dead->reason, .code = dead->code, .format = dead->format ? dead->format : "raw"};
+  struct dead_letter letter = {.node = s->dead_node,
+                               .reason = dead->reason,
+                               .code = dead->code,
+                               .format = dead->format ? dead->format : "raw",
+                               .message = dead->message};
   uint32_t frame = dead_size(&letter), most = source_body_max(s);
   if (frame > most) {
     error_set(e, ERROR_OPERATOR, "too-large", "the ring is too small even for a dead letter of %u bytes (setting ring)", frame);

@@ -45,7 +45,7 @@ static bool wanted_load(struct topic_body *b, struct job_value settings, struct 
 }
 
 bool topic_body_open(struct topic_body *b, struct job_value settings, struct error *e) {
-  *b = (struct topic_body){0};
+  *b = (struct topic_body){.headers = kafka_record_headers};
   if (!format_find(settings, "format", "json", &b->value_format, e) || !format_find(settings, "key_format", "string", &b->key_format, e) ||
       !wanted_load(b, settings, e))
     return false;
@@ -189,12 +189,13 @@ static bool header_put(void *context, const char *name, const void *value, size_
   return true;
 }
 
-static void headers_put(struct buffer *out, const struct kafka_record *r) {
+static void headers_put(struct topic_body *b, const struct kafka_record *r) {
+  struct buffer *out = &b->body;
   struct headers h = {.out = out};
   size_t head = out->length;
   buffer_reserve(out, MAP_HEAD);
   out->length += MAP_HEAD;
-  kafka_record_headers(r, header_put, &h);
+  b->headers(r, header_put, &h);
   struct msgpack_writer w = {.at = out->at + head, .end = out->at + head + MAP_HEAD};
   msgpack_map_close(msgpack_map_open(&w), h.count);
 }
@@ -221,7 +222,7 @@ static void meta_put(struct topic_body *b, enum topic_meta which, const struct k
   case TOPIC_PARTITION:
   case TOPIC_OFFSET:
   case TOPIC_TIMESTAMP: scalar_put(&b->body, which, r); return;
-  case TOPIC_HEADERS: headers_put(&b->body, r); return;
+  case TOPIC_HEADERS: headers_put(b, r); return;
   case TOPIC_METAS: return;
   }
 }

@@ -16,6 +16,8 @@ struct topic_body {
   bool wanted[TOPIC_METAS];
   bool plain; // JSON and no metadata: topic_body_plain will do
   struct json_parser *json;
+  // How a record tells its headers: kafka_record_headers, if nobody sets another way.
+  void (*headers)(const struct kafka_record *record, kafka_header_found *header, void *context);
   struct buffer text;             // a document with the padding that the parser needs
   struct buffer key, value, body; // key and value as msgpack; the whole
 };

@@ -21,6 +21,7 @@
 #include "proto/limits.h"
 #include "proto/log.h"
 #include "workers/common/state_id.h"
+#include "workers/sources/topic_letter.h"
 #include "workers/sources/topic_state.h"
 #include "workers/sources/topic_witness.h"
 
@@ -103,8 +104,12 @@ static bool record_dead(struct topic_source *t, const struct source_input *input
                         const char *reason, struct error *e) {
   char *whole = memory_print("%s (topic %s, partition %d, offset %lld)", reason, kafka_consumer_topic_name(t->consumer, r->topic),
                              r->partition, (long long)r->offset);
+  struct buffer message = {0};
   struct source_dead dead = {.code = code, .reason = whole, .bytes = r->value, .length = r->value_length};
+  dead.cut = !topic_letter_keep(r, &message);
+  dead.message = buffer_cstring(&message);
   bool good = source_input_dead(&t->source, input, &dead, e);
+  buffer_free(&message);
   free(whole);
   return good;
 }

@@ -191,15 +191,17 @@ static bool pass_on_shortened(struct stage *s) {
     if (!error_is_set(&s->error)) error_set(&s->error, ERROR_OPERATOR, "ring", "a ring is too small for a dead letter");
     return false;
   }
-  char *texts[] = {memory_text_n(old.node, old.node_length),     memory_text_n(old.reason, old.reason_length),
-                   memory_text_n(old.code, old.code_length),     memory_text_n(old.format, old.format_length),
-                   memory_text_n(old.column, old.column_length), memory_text_n(old.constraint, old.constraint_length)};
+  char *texts[] = {memory_text_n(old.node, old.node_length),      memory_text_n(old.reason, old.reason_length),
+                   memory_text_n(old.code, old.code_length),      memory_text_n(old.format, old.format_length),
+                   memory_text_n(old.column, old.column_length),  memory_text_n(old.constraint, old.constraint_length),
+                   memory_text_n(old.message, old.message_length)};
   struct dead_letter letter = {.node = texts[0],
                                .reason = texts[1],
                                .code = texts[2],
                                .format = texts[3],
                                .column = texts[4],
                                .constraint = texts[5],
+                               .message = texts[6],
                                .data = old.data,
                                .data_length = old.data_length,
                                .cut = true};

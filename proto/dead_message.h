@@ -1,0 +1,47 @@
+// What a dead letter keeps of the message that its input was: key, headers, time. A text, so that it can be read in any store:
+//
+//   {"key": K, "headers": [["NAME", V], ...], "timestamp": MILLISECONDS, "tombstone": true}
+//
+// K and V are null, a text, or {"hex": "00ff"} where the bytes are no UTF-8 or hold a NUL, which not every store takes. Headers stand in
+// their order, with those of the same name; without any the list is left out, as are the time that a message has not and the mark of a
+// message whose value is null.
+//
+// Called by the topic source, which writes it; by the writers of topics and the retry source, which read it. An input that was no message
+// has none (the text is "").
+#pragma once
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "proto/buffer.h"
+
+// `bytes` NULL: null.
+struct dead_bytes {
+  const uint8_t *bytes;
+  size_t length;
+};
+struct dead_header {
+  const char *name; // terminated
+  struct dead_bytes value;
+};
+struct dead_message {
+  struct dead_bytes key;
+  struct dead_header *headers;
+  size_t header_count;
+  int64_t millis; // -1: none
+  bool tombstone;
+  struct buffer memory; // what all of the above points into
+};
+
+// Writing: head, then each header in order, then tail.
+void dead_message_head(struct buffer *out, struct dead_bytes key);
+void dead_message_header(struct buffer *out, const char *name, struct dead_bytes value);
+void dead_message_tail(struct buffer *out, int64_t millis, bool tombstone);
+
+// False: the text is none of ours, and *m is empty. Freed by dead_message_free in both cases.
+bool dead_message_read(struct dead_message *m, const char *text, size_t length);
+// From a record that has the metadata of its message (`_key`, `_headers`); false: it has none of it.
+bool dead_message_of_record(struct dead_message *m, const uint8_t *at, const uint8_t *end);
+// What key and headers count against the size of a message.
+size_t dead_message_size(const struct dead_message *m);
+void dead_message_free(struct dead_message *m);
