@@ -7,12 +7,12 @@ import json
 import os
 import random
 import signal
-import socket
 import struct
 import threading
 
 import pytest
 
+from support import kafka_server
 from support.targets import count
 from support.waiting import eventually
 
@@ -46,7 +46,7 @@ def rows(target, what="n"):
 
 
 def numbers(target):
-    return sorted(n for (n,) in rows(target)) if "out" in target.tables() else []
+    return sorted(n for (n,) in target.query("SELECT n FROM out")) if "out" in target.tables() else []
 
 
 def records(*values):
@@ -271,13 +271,8 @@ def test_a_topic_made_anew_is_noticed_by_its_records(weir, write, kafka, sqlite_
 
 def delete_records(kafka, topic, before):
     """DeleteRecords of Kafka's protocol (key 21, version 0) by hand: what retention does sooner or later."""
-    def text(value):
-        return struct.pack(">h", len(value)) + value.encode()
-    request = struct.pack(">hhi", 21, 0, 1) + text("test") + struct.pack(">i", 1) + text(topic) + struct.pack(">iiqi", 1, 0, before, 10000)
-    host, port = kafka.servers.split(":")
-    with socket.create_connection((host, int(port))) as line:
-        line.sendall(struct.pack(">i", len(request)) + request)
-        answer = line.recv(4096)
+    body = struct.pack(">i", 1) + kafka_server.text(topic) + struct.pack(">iiqi", 1, 0, before, 10000)
+    answer = kafka_server.ask(kafka.port, 21, 0, body)
     assert struct.unpack(">h", answer[-2:]) == (0,), answer
 
 
@@ -325,6 +320,26 @@ def test_start_latest(weir, write, kafka, sqlite_target):
     kafka.produce(topic, records(4))
     once(weir, file)
     assert numbers(sqlite_target) == [4]
+
+
+@pytest.mark.parametrize("into", ["sqlite", "postgres", "topic"])
+def test_a_partition_added_between_two_runs_has_its_beginning_read_by_a_lane_that_read_none_before(weir, pipeline, kafka, request, into):
+    """Lane 1 has no partition at first. What lane 0 has stored says when `latest` was."""
+    topic, out = kafka.create_topic(), kafka.create_topic()
+    if into == "topic":
+        writer, sinks = "  out: {topic: %s, from: input}" % out, ""
+    else:
+        target = request.getfixturevalue("sqlite_target" if into == "sqlite" else "database")
+        writer, sinks = "", 'sinks: {out: {from: input, type: table, url: "%s", table: out, columns: {n: bigint}}}' % target.url
+    file = pipeline("pipeline: %s\nkafka: {brokers: \"%s\"}\ntopics:\n  input: {topic: %s, start: latest, lanes: 2}\n%s\n%s\n" % (
+        topic, kafka.servers, topic, writer, sinks))
+    found = lambda: sorted(json.loads(record.value)["n"] for record in kafka.read(out)) if into == "topic" else numbers(target)  # noqa: E731
+    kafka.produce(topic, records(1, 2))
+    once(weir, file)
+    kafka.add_partitions(topic, 2)
+    kafka.produce(topic, [{"value": value, "partition": n % 2} for n, value in enumerate(records(3, 4, 5, 6))])
+    once(weir, file)
+    assert found() == [3, 4, 5, 6]
 
 
 def test_a_pattern_reads_every_topic_that_matches(write, start, kafka, sqlite_target):

@@ -12,7 +12,8 @@
 // LOST: of a shared source only: another instance has taken the stream over.
 enum feedback_state { FEEDBACK_UNKNOWN = 0, FEEDBACK_NONE, FEEDBACK_KNOWN, FEEDBACK_READY, FEEDBACK_LOST };
 enum feedback_word { FEEDBACK_STATE, FEEDBACK_POSITION, FEEDBACK_WITNESS, FEEDBACK_STARTED_AT, FEEDBACK_WORDS };
-// FEEDBACK_STARTED_AT: the stored start (valid in KNOWN and READY).
+// FEEDBACK_STARTED_AT: the stored start (in KNOWN and READY); in NONE the time in milliseconds at which the sink got its first stream of
+// this source, 0 when it has none: what has no position then was added later, or was passed over by a death before its start was stored.
 
 struct feedback_answer {
   enum feedback_state state;

@@ -12,7 +12,8 @@
 //      sink: ASKED nothing yet --looks at its target under the fence--> KNOWN (position, witness, start)   or   NONE (no row there)
 //                                                                  \--> REFUSED (another identity; the sink exits with
 //                                                                  WORKER_EXIT_OPERATOR)
-//   source: all sinks answered. Start = the stored start of any KNOWN sink, else resolved now (earliest 0, latest, a time);
+//   source: all sinks answered. Start = the stored start of any KNOWN sink, else resolved now (earliest 0, latest, a time; where sinks have
+//           other streams of this source, `latest` means the time at which they got the first one);
 //           stores it in its words, publishes RECORD_STREAM
 //      sink: NONE --inserts its row with position = start, durable--> READY;  KNOWN -> READY
 //   source: all sinks READY: checks the witness of each, begins at the minimum of their positions. A position above what the source

@@ -135,6 +135,16 @@ struct kafka_writer_seen *kafka_positions_writer(struct kafka_positions *p, cons
   return find_writer(p, &key);
 }
 
+uint64_t kafka_positions_since(const struct kafka_positions *p, const char *edge, const char *source) {
+  uint64_t since = 0;
+  for (size_t i = 0; i < p->count; i++) {
+    const struct kafka_position *row = &p->at[i];
+    if (row->has_position && strcmp(row->edge, edge) == 0 && strcmp(row->source, source) == 0 && (since == 0 || row->epoch < since))
+      since = row->epoch;
+  }
+  return since;
+}
+
 int64_t kafka_positions_seen(const struct kafka_positions *p, const char *owner) {
   int64_t seen = INT64_MIN;
   for (size_t i = 0; i < p->count; i++)

@@ -58,6 +58,8 @@ struct kafka_position *kafka_positions_find(struct kafka_positions *p, const cha
 // The row of a stream, made when absent (without a position).
 struct kafka_position *kafka_positions_get(struct kafka_positions *p, const char *edge, const char *source, const char *partition);
 struct kafka_writer_seen *kafka_positions_writer(struct kafka_positions *p, const char *edge, const char *id);
+// When the first stream of a source began: the least of the epochs, each of which began as a time in milliseconds; 0: none has.
+uint64_t kafka_positions_since(const struct kafka_positions *p, const char *edge, const char *source);
 // When an owner was last seen under any record; INT64_MIN: never.
 int64_t kafka_positions_seen(const struct kafka_positions *p, const char *owner);
 

@@ -102,6 +102,18 @@ static bool take(struct postgres *p, const char *table, const struct target_setu
   return r != NULL;
 }
 
+// The first epoch of a row is the time at which it was made; taking it over adds one each time.
+static bool look_since(struct postgres *p, const char *table, const struct target_setup *setup, struct target_stream *s, struct error *e) {
+  static const char sql[] = "SELECT coalesce(min(epoch), 0) FROM %s WHERE pipeline = $1 AND sink = $2 AND edge = $3 AND source = $4 AND "
+                            "partition <> $5 AND position IS NOT NULL";
+  struct postgres_param key[KEY_PARAMS];
+  put_key(key, setup, s->stream);
+  struct postgres_result *r = call(p, sql, table, key, KEY_PARAMS, e);
+  if (r) s->since_ms = (uint64_t)postgres_int(r, 0, 0);
+  postgres_result_free(r);
+  return r != NULL;
+}
+
 bool postgres_positions_attach(struct postgres *p, const char *table, const struct target_setup *setup, struct target_stream *s,
                                struct error *e) {
   enum target_verdict verdict;
@@ -115,7 +127,7 @@ bool postgres_positions_attach(struct postgres *p, const char *table, const stru
   }
   s->position = s->start = s->witness = 0;
   s->totals = (struct target_totals){0};
-  return verdict == VERDICT_NONE || take(p, table, setup, s, e);
+  return verdict == VERDICT_NONE ? look_since(p, table, setup, s, e) : take(p, table, setup, s, e);
 }
 
 static bool start_row(struct postgres *p, const char *table, const struct target_setup *setup, struct target_stream *s, uint64_t start,

@@ -183,7 +183,7 @@ static bool attach_streams(struct sink *s, size_t from, struct error *e) {
 // What the source is told of a stream now. A stream that was READY before and is behind, or gone, has lost acknowledged rows.
 static bool answer(struct sink *s, size_t handle, bool *news, struct error *e) {
   struct target_stream *stream = &s->streams.at[handle];
-  struct feedback_answer told, now = {.state = FEEDBACK_NONE};
+  struct feedback_answer told, now = {.state = FEEDBACK_NONE, .start = stream->since_ms};
   if (stream->finished || stream->lost) return true;
   feedback_get(&s->w->own_feedback, handle, &told);
   if (told.state == FEEDBACK_READY && (!stream->found || stream->position < told.position)) {

@@ -21,6 +21,10 @@ static const char table_sql[] = "CREATE TABLE IF NOT EXISTS weir_positions ("
 static const char look_sql[] = "SELECT id, epoch, position, start, identity, fingerprint, witness, rows, superseded, dead, owner, seen "
                                "FROM weir_positions WHERE pipeline = ?1 AND sink = ?2 AND edge = ?3 AND source = ?4 AND partition = ?5";
 
+// The first epoch of a row is the time at which it was made; taking it over adds one each time.
+static const char since_sql[] = "SELECT coalesce(min(epoch), 0) FROM weir_positions WHERE pipeline = ?1 AND sink = ?2 AND edge = ?3 AND "
+                                "source = ?4 AND partition <> ?5 AND position IS NOT NULL";
+
 static const char take_sql[] = "UPDATE weir_positions SET epoch = epoch + 1, identity = ?2, fingerprint = ?3, owner = ?4, seen = ?5 "
                                "WHERE id = ?1 RETURNING epoch";
 
@@ -122,6 +126,16 @@ static bool take(struct sqlite *db, const struct target_setup *setup, struct tar
   return true;
 }
 
+static bool look_since(struct sqlite *db, const struct target_setup *setup, struct target_stream *s, struct error *e) {
+  struct sqlite_query *q = sqlite_prepare(db, since_sql, e);
+  if (!q) return false;
+  bind_key(q, setup, s->stream);
+  if (!step_row(q, e)) return false;
+  s->since_ms = (uint64_t)sqlite_column_int(q, 0);
+  sqlite_reset(q);
+  return true;
+}
+
 static bool attach_one(struct sqlite *db, const struct target_setup *setup, struct target_stream *s, struct error *e) {
   enum target_verdict verdict;
   struct target_stream before = *s;
@@ -135,7 +149,7 @@ static bool attach_one(struct sqlite *db, const struct target_setup *setup, stru
   if (verdict == VERDICT_TAKE) return take(db, setup, s, e);
   s->position = s->start = s->witness = 0;
   s->totals = (struct target_totals){0};
-  return true;
+  return look_since(db, setup, s, e);
 }
 
 // Ends a transaction of ours: commits it when the work in it went well.

@@ -38,6 +38,7 @@ struct target_stream {
   bool finished; // the target's row belongs to a later stream of the same partition
   int64_t row;   // the target's own number of the row, 0: none
   uint64_t epoch, position, start, witness;
+  uint64_t since_ms; // where it was not found: when the first stream of its source began here (by the target's first epochs); 0: none has
   struct target_totals totals;
   // what the batch in hand will make of it: moves and next_position by the core, next by target_count
   bool moves;

@@ -221,6 +221,7 @@ static bool judge(struct kafka_target *t, struct target_stream *s, struct error 
   }
   s->position = s->start = s->witness = 0;
   s->totals = (struct target_totals){0};
+  s->since_ms = kafka_positions_since(&t->positions, t->base.setup.edge, s->stream->source);
   return true;
 }
 

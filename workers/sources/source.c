@@ -161,6 +161,17 @@ static bool stored_start(const struct source *s, uint64_t stream, uint64_t *star
   return found;
 }
 
+// When the source began at some sink, as the answers of those say that have not this stream.
+static int64_t began_ms(const struct source *s, uint64_t stream) {
+  uint64_t since = 0;
+  for (unsigned sink = 0; sink < s->w->feedbacks; sink++) {
+    struct feedback_answer a;
+    feedback_get(&s->w->feedback[sink], stream, &a);
+    if (a.state == FEEDBACK_NONE && a.start > 0 && (since == 0 || a.start < since)) since = a.start;
+  }
+  return since <= INT64_MAX ? (int64_t)since : 0;
+}
+
 static bool start_resolve(struct source *s, uint64_t stream, bool ran_before, struct error *e) {
   struct words *words = &s->w->source_words;
   if (words->count < (stream + 1) * STREAM_WORDS) {
@@ -172,6 +183,7 @@ static bool start_resolve(struct source *s, uint64_t stream, bool ran_before, st
   // A partition that appeared while this source was running, or between two runs of it, starts at its beginning: it belongs to what comes
   // after the start that was resolved once.
   bool beginning = s->streams[stream].later || ran_before;
+  s->streams[stream].since_ms = began_ms(s, stream);
   if (!stored_start(s, stream, &start) && !beginning && !s->kind.start(s->kind.owner, stream, &start, e)) return false;
   words_store(words, source_word(stream, STREAM_START), start);
   CRASH_POINT("source.start_resolved");

@@ -27,14 +27,16 @@ struct source_stream {
   uint64_t position;   // of the last input in the ring: reading goes on behind it
   uint64_t witness;
   bool begun;
-  bool later; // found while the source was running: it starts at its beginning
-  bool given; // up: the partition belongs to another instance now
+  bool later;       // found while the source was running: it starts at its beginning
+  int64_t since_ms; // no sink has it: when a sink got its first stream of this source; 0: none has any
+  bool given;       // up: the partition belongs to another instance now
 };
 
 // What the kind of source knows about its streams.
 struct source_kind {
   void *owner;
-  // The position at which a stream starts that no sink has ever seen, as the settings want it.
+  // The position at which a stream starts that no sink has ever seen, as the settings want it. `latest` was resolved when the sinks got
+  // the first stream of this source (source_stream.since_ms), if they have one: where the kind knows times, it is that time.
   bool (*start)(void *owner, uint64_t stream, uint64_t *position, struct error *e);
   // Can the source go on behind this position of a sink? False: ERROR_OPERATOR with the choices spelled out.
   bool (*check)(void *owner, uint64_t stream, uint64_t position, uint64_t witness, struct error *e);

@@ -166,7 +166,8 @@ static struct topic_partition *partition_of_stream(struct topic_source *t, uint6
   return NULL;
 }
 
-// All that are new are asked about together, when the first of them is.
+// All that are new are asked about together, when the first of them is. Where other partitions were begun before (in another lane, or by
+// another instance) `latest` is what was the latest then: of a partition that was added since, that is its beginning.
 bool topic_start(void *owner, uint64_t stream, uint64_t *position, struct error *e) {
   struct topic_source *t = owner;
   struct topic_partition *p = partition_of_stream(t, stream);
@@ -180,8 +181,10 @@ bool topic_start(void *owner, uint64_t stream, uint64_t *position, struct error 
   }
   if (!t->starts_known) {
     struct kafka_partition *starts;
+    int64_t since = t->source.streams[stream].since_ms;
     // A record's time has no more than milliseconds: rounded up, so that none is taken that is before the start.
-    if (!offsets_ask(t, ASKED_NEW, latest ? KAFKA_END : (micros + 999) / 1000, &starts, e)) return false;
+    int64_t from = !latest ? (micros + 999) / 1000 : since > 0 ? since : KAFKA_END;
+    if (!offsets_ask(t, ASKED_NEW, from, &starts, e)) return false;
     for (size_t i = 0, at = 0; i < t->count; i++)
       if (is_asked(&t->partitions[i], ASKED_NEW)) t->partitions[i].next = starts[at++].offset;
     free(starts);
