@@ -14,7 +14,7 @@ void feedback_get(const struct words *w, uint64_t stream, struct feedback_answer
   if (!stream_fits(w, stream)) return;
   uint64_t state = words_load(w, word(stream, FEEDBACK_STATE));
   // The sink's page is a peer's: a value that is no state counts as no answer.
-  if (state > FEEDBACK_LOST) return;
+  if (state > FEEDBACK_FORGOTTEN) return;
   a->state = (enum feedback_state)state;
   a->position = words_load(w, word(stream, FEEDBACK_POSITION));
   a->witness = words_load(w, word(stream, FEEDBACK_WITNESS));
@@ -29,8 +29,8 @@ void feedback_answer(struct words *w, uint64_t stream, const struct feedback_ans
   words_store(w, word(stream, FEEDBACK_STATE), a->state);
 }
 
-void feedback_lost(struct words *w, uint64_t stream) {
-  if (stream_fits(w, stream)) words_store(w, word(stream, FEEDBACK_STATE), FEEDBACK_LOST);
+void feedback_end(struct words *w, uint64_t stream, enum feedback_state how) {
+  if (stream_fits(w, stream)) words_store(w, word(stream, FEEDBACK_STATE), how);
 }
 
 bool feedback_is_lost(const struct words *sinks, unsigned count, uint64_t stream) {

@@ -52,11 +52,13 @@ static bool load_streams(struct sink *s, struct error *e) {
   while (s->streams.count < count) {
     size_t handle = s->streams.count;
     if (!stream_get(&s->w->streams, handle, &s->infos[handle], e)) return false;
-    // What was given up before this life began has nothing to do with us; what was ours then is ours or has been taken from us.
+    // What was ours when an earlier life ended is ours or has been taken from us, also when it was given up meanwhile: that life may have
+    // died with rows of it stored and not counted, and has not come to the record that says so. What else was given up is no business of
+    // ours.
     struct feedback_answer told;
-    bool given = is_given_up(s, handle);
     feedback_get(&s->w->own_feedback, handle, &told);
-    s->streams.at[handle] = (struct target_stream){.given = given, .finished = given, .was_ours = told.state == FEEDBACK_READY};
+    bool ours = told.state == FEEDBACK_READY, given = is_given_up(s, handle) && !ours;
+    s->streams.at[handle] = (struct target_stream){.given = given, .finished = given, .was_ours = ours};
     s->counted[handle] = (struct target_totals){0};
     s->streams.count++;
   }
@@ -78,7 +80,7 @@ void sink_tell_lost(struct sink *s) {
             "source %s, partition \"%s\" belongs to another instance now: its records are dropped here", s->infos[i].source,
             s->infos[i].partition);
     if (!s->shared) continue;
-    feedback_lost(&s->w->own_feedback, i);
+    feedback_end(&s->w->own_feedback, i, FEEDBACK_LOST);
     news = true;
   }
   if (news) bell_ring(s->w->source_bell);
@@ -303,6 +305,7 @@ static void forget(struct sink *s, size_t handle) {
   if (stream->found && !stream->lost && !stream->finished && s->target->kind->release &&
       !s->target->kind->release(s->target, &stream, 1, &e))
     log_say(LOG_LEVEL_INFO, "partition \"%s\" could not be left in good order: %s", s->infos[handle].partition, e.text);
+  feedback_end(&s->w->own_feedback, handle, FEEDBACK_FORGOTTEN);
   stream->given = stream->finished = true;
   stream->totals = s->counted[handle] = (struct target_totals){0};
 }
