@@ -15,7 +15,7 @@
 #include "workers/common/state_id.h"
 #include "workers/sinks/owner.h"
 
-enum { COMMIT_SECONDS = 120, MARKS_SECONDS = 1, BACKOFF_MOST_MS = 10000 };
+enum { COMMIT_SECONDS = 120, MARKS_SECONDS = 1, BACKOFF_MOST_MS = 10000, REST_ROW_NS = 50000, REST_MOST_NS = 10000000 };
 static const uint64_t second_ns = 1000000000;
 
 // What the record just taken asks for.
@@ -225,6 +225,7 @@ static bool commit(struct sink *s, struct error *e) {
   CRASH_POINT("sink.after_feedback");
   if (s->batch.end > s->w->input.head) note_and_release(s, s->batch.end);
   CRASH_POINT("sink.after_release");
+  s->committed_rows = s->batch.count;
   batch_clear(&s->batch);
   s->moves = false;
   worker_hand(s->w, UINT64_MAX, 0);
@@ -246,12 +247,20 @@ static bool is_full(const struct sink *s) {
   return s->batch.count >= s->most_rows || held >= s->most_bytes || held >= s->half_ring;
 }
 
-// When what is held must be committed though no more comes: rows at once after a rest. What comes while a commit runs is the next batch by
-// itself, so the rest is short, an eighth of what the last commit took: it leaves a slow target some air and costs little delay. Never
-// later than `commit_every`. Marks alone once a second.
+// How long a sink rests after a commit. What comes while a commit runs is the next batch by itself, so the rest is short: an eighth of what
+// the last commit took, which leaves a slow target some air. A steady stream is worth a few milliseconds more, the more of it there is:
+// a commit costs server and disk the same for ten rows as for a hundred, and what it takes from the machine delays all that comes.
+static uint64_t rest_ns(const struct sink *s) {
+  uint64_t for_rows = s->committed_rows * REST_ROW_NS;
+  uint64_t rest = s->commit_cost_ns / 8 + (for_rows < REST_MOST_NS ? for_rows : REST_MOST_NS);
+  return rest < s->wait_ns ? rest : s->wait_ns;
+}
+
+// When what is held must be committed though no more comes: rows at once after a rest, and never later than `commit_every`. Marks alone
+// once a second.
 static uint64_t due_ns(const struct sink *s) {
   if (s->batch.count == 0) return s->moves ? s->marks_ns + MARKS_SECONDS * second_ns : UINT64_MAX;
-  uint64_t rest = s->commit_cost_ns / 8 < s->wait_ns ? s->commit_cost_ns / 8 : s->wait_ns;
+  uint64_t rest = rest_ns(s);
   uint64_t by_rest = s->committed_ns + rest, by_age = s->batch.first_ns + s->wait_ns;
   return by_rest < by_age ? by_rest : by_age;
 }

@@ -59,6 +59,7 @@ struct sink {
   bool in_input; // between the first and the last part of an input
   bool moves;    // some stream moves
   uint64_t committed_ns, commit_cost_ns, marks_ns, beat_ns;
+  uint64_t committed_rows; // of the last commit
   struct backoff backoff;
 };
 
