@@ -238,6 +238,15 @@ def test_once_fails_when_its_poll_fails(poll, simulate, sqlite_target, fault):
     assert count(sqlite_target, "events") == 0
 
 
+@pytest.mark.parametrize("fault", ["server_error", "rate_limit", "broken"])
+def test_once_has_not_failed_when_a_request_went_well_in_the_end(poll, simulate, sqlite_target, fault):
+    simulator = simulate("--events", 5, "--speed", 0)
+    simulator.control(fault=fault, count=1)
+    done = poll(simulator.url, sqlite_target)
+    assert done.code == 0 and "tried again" in done.err, done
+    assert count(sqlite_target, "events") > 0
+
+
 def test_the_account_holds_at_the_end_of_once(poll, simulate, target):
     simulator = simulate("--events", 400, "--speed", 0, "--dirty", 50)
     expected = Expectation().answer(simulator.get(status="open")).answer(simulator.get(status="closed", days=30))

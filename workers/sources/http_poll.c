@@ -101,13 +101,14 @@ static enum http_poll_result page_fetch(struct poll *p, const char *url, bool co
       *p->e = why;
       return HTTP_POLL_BROKEN;
     }
-    h->w->counters[COUNT_FAILED_POLLS]++;
-    worker_counters_show(h->w);
     uint64_t wait = backoff_next(&backoff);
     if (p->answer.retry_after_ms > 0 && (uint64_t)p->answer.retry_after_ms > wait) wait = (uint64_t)p->answer.retry_after_ms;
     bool last = !again || tries >= h->set.retries || wait > WAIT_MOST_MS;
     worker_show_error(h->w, &why, last ? "the poll failed" : "a request failed and is tried again");
     if (last) {
+      // A request that goes well in the end has cost time and nothing else: the poll has not failed.
+      h->w->counters[COUNT_FAILED_POLLS]++;
+      worker_counters_show(h->w);
       if (p->answer.retry_after_ms > 0) p->wait_ms = (uint64_t)p->answer.retry_after_ms;
       return HTTP_POLL_FAILED;
     }
