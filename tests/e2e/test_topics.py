@@ -225,6 +225,21 @@ def test_dead_letters_are_copied(kafka, copies, weir):
     check_copies(kafka, dead, 60)
 
 
+def test_a_store_that_was_made_anew_is_copied_from_its_beginning(kafka, copies, weir, target):
+    """As `rm eonet.db` does it: the table is filled again from the source, and what dies again is copied again."""
+    def by_sink():
+        sinks = [sink for _, sink, _, _ in copied(kafka, dead)]
+        return sinks.count("out"), sinks.count("copy")
+    file, dead = copies(10)
+    assert weir("run", file, "--once").code == 0
+    assert by_sink() == (10, 10)
+    target.empty()
+    for _ in range(2):
+        done = weir("run", file, "--once")
+        assert done.code == 0, done
+        assert by_sink() == (20, 10)
+
+
 def test_copies_survive_kills(kafka, copies, start, weir):
     file, dead = copies(3000)
     chance = random.Random(6)

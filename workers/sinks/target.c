@@ -86,8 +86,9 @@ enum target_verdict target_judge(const struct target_setup *setup, const struct 
   }
   if (!stored->position) return VERDICT_NONE;
   bool any = stored->identity[0] == '\0';
-  if (!any && strcmp(stored->identity, announced->identity) != 0 && is_earlier(s, stored->identity)) return VERDICT_NONE;
-  if (!any && strcmp(stored->identity, announced->identity) != 0) {
+  bool other = !any && strcmp(stored->identity, announced->identity) != 0;
+  if (other && (announced->anew || is_earlier(s, stored->identity))) return VERDICT_NONE;
+  if (other) {
     char what[256];
     snprintf(what, sizeof what, "its identity is not the one stored (stored %.80s, found %.80s): the state folder or the file was replaced",
              stored->identity, announced->identity);

@@ -318,7 +318,8 @@ static bool letters_follow(struct letters *l) {
 }
 
 static bool source_work(struct letters *l) {
-  struct source_kind kind = {.owner = l, .start = start_of, .check = position_check};
+  // A store that was made anew (somebody has removed the database) numbers its letters from 1, and all of them are still to be copied.
+  struct source_kind kind = {.owner = l, .start = start_of, .check = position_check, .anew = true};
   l->sink = job_text(l->w->settings, "sink", "");
   l->kind = job_text(l->w->settings, "kind", "");
   if (!source_open(&l->source, l->w, &kind, 0, l->e)) return false;
