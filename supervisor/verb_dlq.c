@@ -203,6 +203,7 @@ static bool read_limit(const char *text, int64_t *limit) {
 }
 
 static int act(const struct plan *plan, const char *sub, struct listing *listing, const struct said *words) {
+  stores_tell_of_topics(plan);
   if (strcmp(sub, "list") == 0) {
     if (listing->filter.limit == 0) listing->filter.limit = LIMIT_DEFAULT;
     return list(plan, listing);

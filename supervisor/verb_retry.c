@@ -141,22 +141,9 @@ static int send_marked(const struct plan *plan, const struct marking *m, bool js
   return code;
 }
 
-// Topics that are written put their letters into the topic of dead letters, in the transaction of their rows, and keep none.
-static void tell_of_topics(const struct plan *plan) {
-  for (size_t n = 0; n < plan->node_count; n++) {
-    if (!plan->nodes[n].at_brokers || !plan->nodes[n].kind) continue;
-    char *dead = job_text(plan_settings(&plan->nodes[n]), "dead_topic", "");
-    if (*dead)
-      fprintf(stderr, "weir dlq retry: the letters that topic %s has stored lie in topic %s only; they cannot be sent again from here\n",
-              plan->nodes[n].name, dead);
-    free(dead);
-  }
-}
-
 int retry_verb(const struct plan *plan, const struct store_filter *filter, bool json) {
   struct marking m = {.filter = *filter, .limited = filter->limit > 0};
   if (!folder_make(plan)) return EXIT_MACHINE;
-  tell_of_topics(plan);
   int code = stores_each(plan, NULL, sink_mark, &m);
   CRASH_POINT("retry.before_ask");
   if (m.marked == 0 && !any_flag(plan)) {

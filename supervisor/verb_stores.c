@@ -118,6 +118,19 @@ int stores_each(const struct plan *plan, const char *sink, store_visit *visit, v
   return VERB_USAGE;
 }
 
+void stores_tell_of_topics(const struct plan *plan) {
+  for (size_t n = 0; n < plan->node_count; n++) {
+    const struct plan_node *node = &plan->nodes[n];
+    char *dead = node->at_brokers && node->kind && !node->copies ? job_text(plan_settings(node), "dead_topic", "") : NULL;
+    if (dead && *dead)
+      fprintf(stderr,
+              "weir dlq: the dead letters of what flows into topic %s lie in topic %s only: they are read there, and cannot be sent again "
+              "from here\n",
+              node->name, dead);
+    free(dead);
+  }
+}
+
 bool confirm(const char *question) {
   char answer[16] = "";
   if (isatty(STDIN_FILENO) != 1) {

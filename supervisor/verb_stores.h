@@ -32,6 +32,9 @@ int verb_with_plan(const struct command *c, plan_verb *verb);
 typedef bool store_visit(void *context, const struct plan *plan, const struct plan_node *sink, struct store *store, struct error *e);
 int stores_each(const struct plan *plan, const char *sink, store_visit *visit, void *context);
 
+// Tells on standard error where the letters are that no store has: a topic that is written puts them into the topic of dead letters.
+void stores_tell_of_topics(const struct plan *plan);
+
 // Asks on the terminal; false without one.
 bool confirm(const char *question);
 

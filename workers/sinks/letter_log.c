@@ -102,7 +102,7 @@ static void not_empty(struct log_line *l, const char *key, const char *value) {
   log_text(l, key, value[0] ? value : NULL);
 }
 
-static void tell(const struct letter_kind *k) {
+static void tell(const struct letter_log *log, const struct letter_kind *k) {
   struct log_line l;
   log_begin(&l, LOG_LEVEL_WARN, "dead letters");
   log_uint(&l, "count", k->count);
@@ -114,7 +114,10 @@ static void tell(const struct letter_kind *k) {
   log_text(&l, "source", k->source);
   not_empty(&l, "partition", k->partition);
   log_uint(&l, "first", k->position);
-  log_text(&l, "next", "stored, the others go on; weir dlq list tells the reasons");
+  log_text(&l, "topic", log->topic);
+  log_text(&l, "next",
+           log->topic ? "written to that topic, with the reasons; the others go on"
+                      : "stored, the others go on; weir dlq list tells the reasons");
   log_end(&l);
 }
 
@@ -122,7 +125,7 @@ void letter_log_tell(struct letter_log *log, uint64_t now_ns, bool all) {
   for (unsigned i = 0; i < log->used; i++) {
     struct letter_kind *k = &log->kinds[i];
     if (k->count == 0 || (!all && !is_due(k->told_ns, now_ns))) continue;
-    tell(k);
+    tell(log, k);
     k->count = 0;
     k->told_ns = now_ns;
   }

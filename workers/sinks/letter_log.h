@@ -19,6 +19,7 @@ struct letter_kind {
 };
 
 struct letter_log {
+  char *topic; // where the letters go; NULL: into a store that `weir dlq` reads. Owned by the sink
   struct letter_kind kinds[LETTER_LOG_KINDS];
   unsigned used;
   uint64_t others; // of kinds beyond the room, not told yet

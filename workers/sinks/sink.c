@@ -354,6 +354,7 @@ static void read_limits(struct sink *s) {
   s->half_ring = s->w->input.capacity / 2;
   s->brake.stop_above = job_double(root, "stop_above", 0.5);
   s->backoff.most_ms = BACKOFF_MOST_MS;
+  s->letter_log.topic = job_text(settings, "dead_topic", NULL);
   struct job_walk walk = job_walk_start(job_get(root, "dead_nodes"));
   struct job_value node;
   while (job_walk_next(&walk, NULL, &node)) {
@@ -429,6 +430,7 @@ int sink_run(struct worker *w, const struct target_kind *kind) {
   sink_streams_free(s);
   free(s->state_id);
   free(s->owner);
+  free(s->letter_log.topic);
   free(s);
   return good ? WORKER_EXIT_DONE : worker_fail(w, &e);
 }
