@@ -345,7 +345,8 @@ static const struct setting file_source_rows[] = {
     {.name = "path",
      .type = SETTING_TEXTS,
      .flags = SETTING_REQUIRED | SETTING_FLOWS,
-     .help = "Path, pattern (`data/*.ndjson`) or list of them; each file is a partition. `-` is standard input."},
+     .help = "Path, pattern (`data/*.ndjson`) or list of them; each file is a partition. `-` is standard input. Relative paths count from "
+             "the folder in which weir is started."},
     {.name = "format",
      .type = SETTING_CHOICE,
      .choices = "ndjson|json|msgpack",
@@ -429,7 +430,8 @@ static const struct setting table_rows[] = {
     {.name = "url",
      .type = SETTING_URL,
      .flags = SETTING_REQUIRED | SETTING_SECRET,
-     .help = "Database: sqlite:PATH or postgresql://USER:PASSWORD@HOST:PORT/NAME."},
+     .help = "Database: sqlite:PATH or postgresql://USER:PASSWORD@HOST:PORT/NAME. A relative PATH counts from the folder in which weir is "
+             "started."},
     {.name = "table", .type = SETTING_TEXT, .flags = SETTING_REQUIRED, .help = "Table, also as schema.table."},
     {.name = "mode",
      .type = SETTING_CHOICE,
@@ -492,7 +494,9 @@ static const struct setting file_sink_rows[] = {
     {.name = "path",
      .type = SETTING_PATH,
      .flags = SETTING_REQUIRED,
-     .help = "File that rows are appended to; with several lanes the lane's number stands before the ending."},
+     .help =
+         "File that rows are appended to; with several lanes the lane's number stands before the ending. A relative path counts from the "
+         "folder in which weir is started."},
     {.name = "format", .type = SETTING_CHOICE, .choices = "ndjson", .otherwise = "ndjson", .help = "ndjson: one JSON object a line."},
 };
 
