@@ -46,7 +46,10 @@ if ! reachable; then
   "$python" "pipelines/simulators/$name.py" --port "${SIMULATOR_PORT:-$port}" $options >"$folder/address" &
   simulator=$!
   while [ ! -s "$folder/address" ]; do
-    kill -0 "$simulator" # ends the script, with the simulator's own message, if it could not start
+    if ! kill -0 "$simulator" 2>/dev/null; then # it has said why it could not start
+      echo "the simulator did not start; SIMULATOR_PORT=N chooses another port" >&2
+      exit 3
+    fi
     sleep 0.05
   done
   address=$(cat "$folder/address")

@@ -192,6 +192,20 @@ static void an_answer_without_its_records_is_a_failed_poll(void **state) {
   assert_non_null(strstr(last_error, "events"));
 }
 
+static void login_page(int fd, const char *request, unsigned number) {
+  (void)request;
+  server_reply(fd, "200 OK", "", number == 1 ? "" : "<!DOCTYPE html>\n<title>Sign in</title>");
+}
+
+static void an_answer_that_is_no_json_is_recognised(void **state) {
+  (void)state;
+  server_start(&server, login_page);
+  assert_int_equal(run(EVENTS ", \"retries\": 0"), WORKER_EXIT_DONE);
+  assert_non_null(strstr(last_error, "it is empty"));
+  assert_int_equal(run(EVENTS ", \"retries\": 0"), WORKER_EXIT_DONE);
+  assert_non_null(strstr(last_error, "it begins with: <!DOCTYPE html>"));
+}
+
 static void forbidden(int fd, const char *request, unsigned number) {
   (void)request, (void)number;
   server_reply(fd, "401 Unauthorized", "", "{\"reason\": \"topsecret is no key of ours\"}");
@@ -578,6 +592,7 @@ int main(void) {
       TEST(not_modified),
       TEST(failures_are_tried_again),
       TEST(an_answer_without_its_records_is_a_failed_poll),
+      TEST(an_answer_that_is_no_json_is_recognised),
       TEST(a_refusal_is_not_tried_again_at_once),
       TEST(retry_after_is_honoured),
       TEST(an_endless_body_ends_at_the_limit),

@@ -295,7 +295,7 @@ static bool source_work(struct file_source *f, struct error *e) {
   size_t added = 0;
   bool found = reads_input(f) ? input_add(f, e) : file_find(f, false, &added, e);
   if (!found) return false;
-  if (f->file_count == 0) log_say(LOG_LEVEL_WARN, "path names no file yet");
+  if (f->file_count == 0) log_say(LOG_LEVEL_WARN, "path names no file yet: %s%s", f->patterns[0], f->pattern_count > 1 ? ", ..." : "");
   if (!files_settle(f, 0, e) && !(f->source.stop && !error_is_set(e))) return false;
   if (!f->source.stop && !files_loop(f, e)) return false;
   return source_end(&f->source, e);

@@ -11,7 +11,7 @@
 #include "proto/limits.h"
 #include "workers/sources/http_state.h"
 
-enum { RECORDS_PER_TURN = 64, BACKOFF_FIRST_MS = 500, BACKOFF_MS = 10000, WAIT_MOST_MS = 60000, DEAD_KEY = 9 };
+enum { RECORDS_PER_TURN = 64, BACKOFF_FIRST_MS = 500, BACKOFF_MS = 10000, WAIT_MOST_MS = 60000, DEAD_KEY = 9, BEGINNING = 60 };
 
 struct poll {
   struct http_source *h;
@@ -52,6 +52,28 @@ static void request_fill(const struct poll *p, const char *url, bool conditional
                                    .max_body = set->max_body};
 }
 
+// What stands at the beginning of an answer that is no JSON at all, so that a login page or a proxy's word is recognised.
+static void beginning_add(const char *text, size_t length, struct error *why) {
+  char shown[BEGINNING + 1];
+  size_t used = 0;
+  while (used < BEGINNING && used < length && text[used] >= ' ' && text[used] <= '~') {
+    shown[used] = text[used];
+    used++;
+  }
+  shown[used] = '\0';
+  if (used > 0) error_set(why, ERROR_DATA, "json", "it is no JSON; it begins with: %s", shown);
+}
+
+static bool records_open(struct poll *p, const char *text, size_t length, struct error *why) {
+  if (length == 0) {
+    error_set(why, ERROR_DATA, "json", "it is empty");
+    return false;
+  }
+  if (json_records_open(p->h->json, text, length, p->h->set.records, why)) return true;
+  if (text[0] == '<') beginning_add(text, length, why);
+  return false;
+}
+
 // Is the answer one that can be used? A good one leaves its records open in the parser. *again: trying again may help.
 static bool answer_open(struct poll *p, const struct http_request *request, bool *again, struct error *why) {
   const struct http_answer *a = &p->answer;
@@ -65,7 +87,7 @@ static bool answer_open(struct poll *p, const struct http_request *request, bool
   }
   // A byte order mark is no part of the document.
   size_t mark = a->body.length >= 3 && memcmp(a->body.at, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
-  if (json_records_open(p->h->json, (const char *)a->body.at + mark, a->body.length - mark, p->h->set.records, why)) return true;
+  if (records_open(p, (const char *)a->body.at + mark, a->body.length - mark, why)) return true;
   char *shown = http_url_shown(request->url);
   error_add(why, "the answer of %s", shown);
   free(shown);
