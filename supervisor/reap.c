@@ -31,13 +31,13 @@ static const char *next_forced(const struct seat *seat) {
   return NULL;
 }
 
+// Why it ended by itself the worker has said, in the line before this one.
 static void say_death(struct seat *seat, pid_t pid, const struct death *d, const char *next) {
   struct instance *i = seat->lane->instance;
   struct log_line l;
-  char cause[RESTART_TEXT], error[SLOT_TEXT];
+  char cause[RESTART_TEXT];
   bool orderly = !d->by_signal && d->code == WORKER_EXIT_DONE;
   restart_cause(d, cause);
-  slot_error_get(&seat->slot, error);
   seat->pid = pid; // for the line only
   bool calm = orderly || seat->kill_reason;
   say_begin(i, &l, calm ? LOG_LEVEL_INFO : LOG_LEVEL_WARN, orderly ? "worker finished" : "worker died", seat);
@@ -48,7 +48,6 @@ static void say_death(struct seat *seat, pid_t pid, const struct death *d, const
     log_uint(&l, "stream", d->hand_stream);
     log_uint(&l, "position", d->hand_position);
   }
-  if (!orderly && !d->by_signal && error[0]) log_text(&l, "error", error);
   log_text(&l, "next", next);
   log_end(&l);
 }
