@@ -118,9 +118,10 @@ static void sleep_until_event(struct worker *w, int timeout_ms) {
 }
 
 void worker_wait(struct worker *w, int timeout_ms, enum slot_state state, const char *doing) {
+  // In this order: whoever is shown as running has a deadline, wherever he stands still.
+  slot_state_set(&w->slot, state);
   slot_deadline_set(&w->slot, 0);
   w->events->armed_ns = 0;
-  slot_state_set(&w->slot, state);
   busy_end(w);
   if (doing) slot_doing_set(&w->slot, doing);
   sleep_until_event(w, timeout_ms);
