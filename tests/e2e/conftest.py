@@ -34,11 +34,11 @@ def database(server):
     return targets.PostgresTarget(server, "t%d" % next(numbers))
 
 
-def broker(version, **more):
-    """One broker for the session. Where none can be had the tests are skipped, and say why; on the CI machine that is a failure."""
+def broker(version, kind="Kafka", **more):
+    """One broker for the session, or one of another kind of support/kafka.py. Where none can be had the tests are skipped, and say why; on the CI machine that is a failure."""
     try:
         from support import kafka
-        one = kafka.Kafka(version, **more)
+        one = getattr(kafka, kind)(version, **more)
     except (ImportError, kafka_server.KafkaUnavailable) as reason:
         if os.environ.get("CI") == "true":
             pytest.fail("no Kafka %s: %s" % (version, reason))
@@ -62,6 +62,28 @@ def kafka_proxied():
         proxy.to = ("127.0.0.1", port)
         yield one, proxy
     proxy.close()
+
+
+@pytest.fixture(scope="session")
+def cluster():
+    """Three brokers of Kafka 4.1; whoever kills one brings it back (`with cluster.without(node)`)."""
+    yield from broker("4.1", "Cluster")
+
+
+@pytest.fixture(scope="session")
+def kafka_guarded():
+    """(broker, servers): Kafka 4.1 that asks for a login at `servers` (PLAIN, user pat, password pat) and gives nobody a right by itself; whoever
+    comes to its own port may do everything (`kafka.grant`, `kafka.revoke`)."""
+    port = kafka_server.free_ports(1)[0]
+    settings = {
+        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,LOGIN:SASL_PLAINTEXT",
+        "sasl.enabled.mechanisms": "PLAIN",
+        "listener.name.login.plain.sasl.jaas.config": 'org.apache.kafka.common.security.plain.PlainLoginModule required user_pat="pat";',
+        "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+        "super.users": "User:ANONYMOUS",
+    }
+    for one in broker("4.1", listeners={"LOGIN": ("127.0.0.1", port, "127.0.0.1", port)}, settings=settings):
+        yield one, "127.0.0.1:%d" % port
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,6 @@ records, and another one counts the rows.
 import json
 import os
 import signal
-import threading
 import time
 
 import pytest
@@ -29,27 +28,6 @@ sinks:
 TABLE = "CREATE TABLE out (seq bigserial, n bigint, _partition int, _offset bigint)"
 
 
-class Load(threading.Thread):
-    """Writes records at a steady pace until told to stop; `sent` are those that the broker has."""
-
-    def __init__(self, kafka, topic, pause=0.02):
-        super().__init__(daemon=True)
-        self.kafka, self.topic, self.pause = kafka, topic, pause
-        self.stopped, self.sent = threading.Event(), 0
-        self.start()
-
-    def run(self):
-        while not self.stopped.is_set():
-            self.kafka.produce(self.topic, [("k%d" % n, json.dumps({"n": n})) for n in range(self.sent, self.sent + 100)])
-            self.sent += 100
-            time.sleep(self.pause)
-
-    def end(self):
-        self.stopped.set()
-        self.join()
-        return self.sent
-
-
 @pytest.fixture
 def write(pipeline, database, kafka):
     def run(topic, lanes=1):
@@ -68,12 +46,7 @@ def wait_for(target, wanted, instances):
 
 def check(target, kafka, topic):
     """Every record of the topic is there once, and each partition's rows came in the order of the log."""
-    wanted = sorted((r.partition, r.offset, json.loads(r.value)["n"]) for r in kafka.read(topic))
-    rows = target.query("SELECT _partition, _offset, n FROM out ORDER BY seq")
-    assert sorted(rows) == wanted
-    for partition in kafka.partitions(topic):
-        offsets = [offset for part, offset, _ in rows if part == partition]
-        assert offsets == sorted(offsets), "partition %d is out of order" % partition
+    kafka.check_copy(topic, target.query("SELECT _partition, _offset, n FROM out ORDER BY seq"))
 
 
 def owners(target):
@@ -87,7 +60,7 @@ def owners(target):
 def test_a_second_instance_takes_its_share_and_gives_it_back(start, write, kafka, database, tmp_path):
     topic = kafka.create_topic(partitions=6)
     file = write(topic, lanes=2)
-    load = Load(kafka, topic)
+    load = kafka.load(topic)
     one = start(file, "--state", tmp_path / "one")
     wait_for(database, 500, [one])
     two = start(file, "--state", tmp_path / "two")
@@ -102,7 +75,7 @@ def test_a_second_instance_takes_its_share_and_gives_it_back(start, write, kafka
 def test_an_instance_dies_and_another_is_frozen(start, write, kafka, database, tmp_path):
     topic = kafka.create_topic(partitions=12)
     file = write(topic)
-    load = Load(kafka, topic)
+    load = kafka.load(topic)
     one, two, three = [start(file, "--state", tmp_path / name) for name in ("one", "two", "three")]
     eventually("all have partitions", lambda: len(owners(database)) == 3)
     two.kill_tree()
@@ -121,7 +94,7 @@ def test_an_instance_dies_and_another_is_frozen(start, write, kafka, database, t
 def test_workers_are_killed_and_nothing_is_dealt_anew(start, write, kafka, database, tmp_path):
     topic = kafka.create_topic(partitions=4)
     file = write(topic)
-    load = Load(kafka, topic)
+    load = kafka.load(topic)
     one, two = [start(file, "--state", tmp_path / name) for name in ("one", "two")]
     eventually("both have partitions", lambda: len(owners(database)) == 2)
     for role in ("producer", "sinker", "producer", "sinker", "producer"):

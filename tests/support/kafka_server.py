@@ -1,4 +1,4 @@
-"""A real Kafka broker of our own: one node, KRaft, on free ports of the loopback, its data in a folder of the caller.
+"""A real Kafka broker of our own, or a cluster of several: KRaft, on free ports of the loopback, its data in a folder of the caller.
 
 The jars come from Maven Central through mvn, once per version, into a cache folder outside the tree: $WEIR_CACHE, or weir below
 $XDG_CACHE_HOME, or ~/.cache/weir. Several processes may ask for them at once: a lock is held while they are fetched, and the folder gets its
@@ -43,7 +43,6 @@ log4j.appender.out.layout.ConversionPattern=%%d %%p %%m (%%c)%%n
 # One broker with everything small: a few partitions for the topics of its own, one replica, a short heap.
 SETTINGS = {
     "process.roles": "broker,controller",
-    "node.id": "1",
     "controller.listener.names": "CONTROLLER",
     "inter.broker.listener.name": "PLAINTEXT",
     "num.partitions": "4",
@@ -63,6 +62,16 @@ SETTINGS = {
     "num.network.threads": "2",
     "num.io.threads": "2",
     "auto.create.topics.enable": "false",
+}
+# In a cluster everything has a replica on each node, and goes on without one of them.
+SETTINGS_CLUSTER = {
+    "default.replication.factor": "3",
+    "min.insync.replicas": "2",
+    "offsets.topic.replication.factor": "3",
+    "transaction.state.log.replication.factor": "3",
+    "transaction.state.log.min.isr": "2",
+    "broker.session.timeout.ms": "2000",
+    "broker.heartbeat.interval.ms": "300",
 }
 SETTINGS_4 = {"share.coordinator.state.topic.replication.factor": "1", "share.coordinator.state.topic.min.isr": "1"}
 
@@ -117,25 +126,47 @@ def free_ports(how_many):
     return ports
 
 
+def text(value):
+    """A text as Kafka's protocol writes it; None is null."""
+    return struct.pack(">h", -1) if value is None else struct.pack(">h", len(value)) + value.encode()
+
+
+def ask(port, api, version, body=b"", host="127.0.0.1", seconds=60):
+    """One request by hand, for what no client library at hand can ask; returns the body of the answer. Versions with plain headers only."""
+    request = struct.pack(">hhi", api, version, 7) + text(None) + body
+    with socket.create_connection((host, port), timeout=seconds) as line, line.makefile("rb") as answer:
+        line.sendall(struct.pack(">i", len(request)) + request)
+        head = answer.read(8)
+        if head[4:] != struct.pack(">i", 7):
+            raise ConnectionError("no answer of Kafka's: %r" % head)
+        return answer.read(struct.unpack(">i", head[:4])[0] - 4)
+
+
 def serves(port, host="127.0.0.1", seconds=5):
     """Whether somebody there answers the first question of every client (ApiVersions)."""
-    request = struct.pack(">hhih", 18, 0, 7, -1)
     try:
-        with socket.create_connection((host, port), timeout=seconds) as one:
-            one.sendall(struct.pack(">i", len(request)) + request)
-            return one.recv(8)[4:] == struct.pack(">i", 7)
+        return ask(port, 18, 0, host=host, seconds=seconds) != b""
     except OSError:
         return False
 
 
+def new_cluster():
+    """A name for a cluster, in the form that Kafka wants."""
+    return "w" + base64.urlsafe_b64encode(uuid.uuid4().bytes).decode()[1:22]
+
+
 class Broker:
     """`listeners` adds further ones: {NAME: (host to bind, port, host to tell clients, port to tell them)}. `settings` overrides any setting of
-    the broker, `accounts` are SCRAM logins, name to password. Dies with the process that made it, unless `outlives`."""
+    the broker, `accounts` are SCRAM logins, name to password. Dies with the process that made it, unless `outlives`. As one of several it has a
+    number (`node`), the ports of all controllers (`quorum`, number to port) and the name of the cluster (`cluster`)."""
 
-    def __init__(self, version, folder, port=None, settings=None, listeners=None, accounts=None, outlives=False, level="WARN"):
+    def __init__(self, version, folder, port=None, settings=None, listeners=None, accounts=None, outlives=False, level="WARN", node=1, quorum=None,
+                 cluster=None, heap_mb=512):
         self.version, self.folder, self.outlives, self.level = version, str(folder), outlives, level
         self.fixed_port, self.more_settings, self.more_listeners = port, settings or {}, listeners or {}
         self.accounts = accounts or {}
+        self.node, self.quorum, self.heap_mb = node, quorum, heap_mb
+        self.cluster = cluster or new_cluster()
         self.process = None
         self.port = None
         if not shutil.which("java"):
@@ -153,18 +184,21 @@ class Broker:
             return file.read()
 
     def java(self, *arguments):
-        return ["java", "-Xms128m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1",
+        return ["java", "-Xms128m", "-Xmx%dm" % self.heap_mb, "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1",
                 "-Dlog4j.configurationFile=" + os.path.join(self.folder, "log4j2.properties"),
                 "-Dlog4j.configuration=file:" + os.path.join(self.folder, "log4j.properties"), "-cp", self.jars + "/*", *arguments]
 
     def write_settings(self):
-        self.port, controller = free_ports(2) if self.port is None else (self.port, free_ports(1)[0])
+        free = free_ports(2)
+        self.port = self.port or self.fixed_port or free[0]
+        quorum = self.quorum or {self.node: free[1]}
         listeners = {"PLAINTEXT": ("127.0.0.1", self.port, "127.0.0.1", self.port), **self.more_listeners}
         settings = dict(SETTINGS, **(SETTINGS_4 if self.version.startswith("4") else {}))
         settings["log.dirs"] = os.path.join(self.folder, "data")
-        settings["controller.quorum.voters"] = "1@127.0.0.1:%d" % controller
+        settings["node.id"] = str(self.node)
+        settings["controller.quorum.voters"] = ",".join("%d@127.0.0.1:%d" % one for one in quorum.items())
         settings["listeners"] = ",".join(["%s://%s:%d" % (name, *at[:2]) for name, at in listeners.items()] +
-                                         ["CONTROLLER://127.0.0.1:%d" % controller])
+                                         ["CONTROLLER://127.0.0.1:%d" % quorum[self.node]])
         settings["advertised.listeners"] = ",".join("%s://%s:%d" % (name, *at[2:]) for name, at in listeners.items())
         settings["listener.security.protocol.map"] = ",".join("%s:PLAINTEXT" % name for name in [*listeners, "CONTROLLER"])
         settings.update(self.more_settings)
@@ -177,10 +211,9 @@ class Broker:
         """Makes the data folder, unless there is one from before."""
         if os.path.exists(os.path.join(self.folder, "data", "meta.properties")):
             return
-        name = "w" + base64.urlsafe_b64encode(uuid.uuid4().bytes).decode()[1:22]
         logins = [option for mechanism in ("SCRAM-SHA-256", "SCRAM-SHA-512") for user, password in self.accounts.items()
                   for option in ("-S", "%s=[name=%s,password=%s]" % (mechanism, user, password))]
-        done = subprocess.run(self.java("kafka.tools.StorageTool", "format", "-t", name, "-c", "server.properties", "-g", *logins),
+        done = subprocess.run(self.java("kafka.tools.StorageTool", "format", "-t", self.cluster, "-c", "server.properties", "-g", *logins),
                               cwd=self.folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")
         if done.returncode != 0:
             raise RuntimeError("Kafka's data folder could not be made: " + done.stdout[-2000:])
@@ -190,14 +223,18 @@ class Broker:
         again = self.port is not None
         for attempt in range(5):
             if not again:
-                self.port = self.fixed_port
-            self.write_settings()
-            self.format()
-            self.launch()
+                self.port = None
+            self.begin()
             if self.wait_until_it_serves():
                 return self
             # Between the search for a port and the bind somebody else may have taken it.
         raise RuntimeError("Kafka found no free ports:\n" + self.log[-2000:])
+
+    def begin(self):
+        """Launches it; whether it serves is the next question."""
+        self.write_settings()
+        self.format()
+        self.launch()
 
     def launch(self):
         command = self.java("kafka.Kafka", "server.properties")
@@ -242,3 +279,36 @@ class Broker:
 
     def thaw(self):
         self.process.send_signal(signal.SIGCONT)
+
+
+class Cluster:
+    """Several brokers that are controllers, too: a majority of them goes on without the others."""
+
+    def __init__(self, version, folder, nodes=3, settings=None, **more):
+        self.folder, self.brokers = str(folder), {}
+        settings = dict(SETTINGS_CLUSTER, **(settings or {}))
+        for attempt in range(5):
+            ports = free_ports(2 * nodes)
+            quorum = dict(zip(range(1, nodes + 1), ports[nodes:]))
+            name = new_cluster()
+            self.brokers = {node: Broker(version, os.path.join(self.folder, "%d-%d" % (node, attempt)), port=port, node=node, quorum=quorum,
+                                         cluster=name, heap_mb=256, settings=settings, **more) for node, port in zip(quorum, ports)}
+            # None serves before a majority has found each other.
+            for one in self.brokers.values():
+                one.begin()
+            if all(one.wait_until_it_serves() for one in self.brokers.values()):
+                return
+            self.kill()
+        raise RuntimeError("Kafka found no free ports")
+
+    @property
+    def servers(self):
+        return ",".join(one.servers for one in self.brokers.values())
+
+    def start(self, node):
+        self.brokers[node].start()
+
+    def kill(self, *nodes):
+        """SIGKILL to these, or to all."""
+        for node in nodes or self.brokers:
+            self.brokers[node].kill()

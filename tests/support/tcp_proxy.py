@@ -116,9 +116,20 @@ class Connection:
             return api
         return self.asked.pop(struct.unpack(">i", message[4:8])[0], None)
 
+    def as_from_behind(self, side, api, message):
+        """Asks for a topic that is not there instead, and gives the answer the name that was asked for."""
+        name = self.proxy.behind and self.proxy.behind.encode()
+        if not name or api != METADATA:
+            return message
+        absent = name[:-1] + b"-"
+        if side == "answer":
+            return message.replace(absent, name)
+        return message.replace(name, absent) if name in message and self.proxy.asks_behind() else message
+
     def hand_on(self, side, message, there):
         """Passes one message, or does to it what a rule says. False: this direction is over."""
         api = self.api_of(side, message)
+        message = self.as_from_behind(side, api, message)
         rule = self.proxy.rule_for(api, side)
         act = rule.act if rule else "pass"
         if act == "orphan":
@@ -151,6 +162,7 @@ class Proxy:
         """Without a server yet (a broker must know our port before it starts): give it with `to` before anybody connects."""
         self.to, self.kafka = (host, port), kafka
         self.stalled = self.refuses = False
+        self.behind, self.behind_asked = None, 0
         self.rules, self.acted, self.passed = [], queue.Queue(), Counter()
         self.lock = threading.Lock()
         self.connections = []
@@ -193,6 +205,15 @@ class Proxy:
                 self.acted.put(rule)
                 return rule
         return None
+
+    def fall_behind(self, topic, times=4):
+        """As if there were two brokers, asked in turns, one of which has not learned of this topic yet, and will have after so many questions."""
+        self.behind, self.behind_asked = topic, 2 * times
+
+    def asks_behind(self):
+        with self.lock:
+            self.behind_asked -= self.behind_asked > 0
+            return self.behind_asked % 2 == 1
 
     def on(self, api, side, act, seconds=0.0, times=1, skip=0):
         """The next `times` messages of that kind (api None: of any) on that side get it, behind `skip` that pass."""

@@ -11,7 +11,7 @@
 #include "proto/clock.h"
 #include "workers/clients/kafka_admin_parts.h"
 
-enum { SLICE_MS = 1000, ERROR_ROOM = 512 };
+enum { SLICE_MS = 1000, ABSENT_MS = 3000, ERROR_ROOM = 512 };
 
 struct kafka_admin *kafka_admin_open(const struct kafka_admin_setup *setup, struct error *e) {
   rd_kafka_conf_t *conf = kafka_configuration(setup->kafka, setup->client, NULL, 0, e);
@@ -123,6 +123,15 @@ bool kafka_topic_look(struct kafka_admin *a, const char *name, struct kafka_topi
   return known;
 }
 
+bool kafka_topic_look_well(struct kafka_admin *a, const char *name, struct kafka_topic *topic, struct error *e) {
+  uint64_t end = clock_monotonic_ns() + ABSENT_MS * UINT64_C(1000000);
+  while (kafka_topic_look(a, name, topic, e)) {
+    if (topic->exists || clock_monotonic_ns() > end) return true;
+    rd_kafka_poll(a->rk, 100);
+  }
+  return false;
+}
+
 // ---- requests of administration
 
 // The answer to the request just made; NULL with e.
@@ -218,18 +227,24 @@ static bool request_topic(struct kafka_admin *a, const struct kafka_topic_spec *
   return !error_is_set(e);
 }
 
-bool kafka_topic_make(struct kafka_admin *a, const struct kafka_topic_spec *spec, bool trial, bool *made, struct error *e) {
+bool kafka_topic_make(struct kafka_admin *a, const struct kafka_topic_spec *spec, bool *made, struct kafka_topic *topic, struct error *e) {
   char *what = memory_print("making topic %s", spec->name);
   *made = false;
-  bool good = request_topic(a, spec, trial, what, made, e);
-  struct kafka_topic topic = {0};
+  *topic = (struct kafka_topic){0};
+  bool good = request_topic(a, spec, false, what, made, e);
   struct kafka_admin_wait wait;
   kafka_admin_wait_begin(&wait, a, what);
-  // Brokers learn of it one after the other.
-  while (good && !trial && !topic.exists) {
-    good = kafka_topic_look(a, spec->name, &topic, e) && (topic.exists || kafka_admin_wait_on(&wait, e));
-    if (good && !topic.exists) rd_kafka_poll(a->rk, 50);
+  while (good && !topic->exists) {
+    good = kafka_topic_look(a, spec->name, topic, e) && (topic->exists || kafka_admin_wait_on(&wait, e));
+    if (good && !topic->exists) rd_kafka_poll(a->rk, 50);
   }
+  free(what);
+  return good;
+}
+
+bool kafka_topic_try(struct kafka_admin *a, const struct kafka_topic_spec *spec, struct error *e) {
+  char *what = memory_print("making topic %s", spec->name);
+  bool made = false, good = request_topic(a, spec, true, what, &made, e);
   free(what);
   return good;
 }

@@ -38,7 +38,10 @@ struct kafka_topic {
   int32_t partitions;
   int replicas, in_sync; // the fewest of any partition
 };
+// In a cluster brokers learn of a topic one after the other, so one that was made a moment ago may seem to be absent.
 bool kafka_topic_look(struct kafka_admin *a, const char *name, struct kafka_topic *topic, struct error *e);
+// The same for who must not take a topic for absent: it is asked for again for some seconds.
+bool kafka_topic_look_well(struct kafka_admin *a, const char *name, struct kafka_topic *topic, struct error *e);
 // Every setting of an existing topic.
 typedef void kafka_topic_setting(void *context, const char *name, const char *value);
 bool kafka_topic_settings(struct kafka_admin *a, const char *name, kafka_topic_setting *tell, void *context, struct error *e);
@@ -52,9 +55,11 @@ struct kafka_topic_spec {
   } settings[KAFKA_TOPIC_SETTINGS];
   size_t count;
 };
-// Makes it and waits until it is there. `trial`: the brokers only say whether they would. A topic that exists already is no error;
-// *made says whether it was this call that made it.
-bool kafka_topic_make(struct kafka_admin *a, const struct kafka_topic_spec *spec, bool trial, bool *made, struct error *e);
+// Makes it and waits until it is there, as *topic says. A topic that exists already is no error; *made says whether it was this call that
+// made it.
+bool kafka_topic_make(struct kafka_admin *a, const struct kafka_topic_spec *spec, bool *made, struct kafka_topic *topic, struct error *e);
+// Would the brokers make it?
+bool kafka_topic_try(struct kafka_admin *a, const struct kafka_topic_spec *spec, struct error *e);
 
 struct kafka_record {
   const void *key, *value; // NULL: none

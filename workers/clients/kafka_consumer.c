@@ -22,7 +22,7 @@ struct kafka_consumer {
   rd_kafka_t *handle;
   rd_kafka_queue_t *queue;
   int wake_fd;
-  char *cluster;
+  char *cluster, *group; // group NULL: no member of one
   // The names by index, and the index of the topic whose record came last: mostly the next one's too.
   char **topics;
   uint32_t topic_count, last_topic;
@@ -125,6 +125,7 @@ struct kafka_consumer *kafka_consumer_open(struct job_value kafka, const char *c
                                            struct error *e) {
   static const uint64_t one = 1;
   struct kafka_consumer *c = memory_get(sizeof *c);
+  c->group = member ? memory_text(group) : NULL;
   c->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
   rd_kafka_conf_t *conf = configuration(c, kafka, client, group, member, e);
   if (conf) c->handle = kafka_new(RD_KAFKA_CONSUMER, conf, e);
@@ -179,6 +180,7 @@ void kafka_consumer_close(struct kafka_consumer *c) {
   for (uint32_t i = 0; i < c->topic_count; i++) free(c->topics[i]);
   free(c->topics);
   free(c->cluster);
+  free(c->group);
   free(c);
 }
 
@@ -364,7 +366,7 @@ static enum kafka_come event_of(struct kafka_consumer *c, const rd_kafka_message
   rd_kafka_resp_err_t code = m->err;
   if (code == RD_KAFKA_RESP_ERR__FATAL) code = rd_kafka_fatal_error(c->handle, fatal, sizeof fatal);
   char *what = m->rkt ? memory_print("reading topic %s, partition %d", c->topics[topic_of(c, m)], m->partition)
-                      : memory_text("reading from the brokers");
+                      : memory_print("reading from the brokers%s%s", c->group ? " as group " : "", c->group ? c->group : "");
   kafka_error(e, code, what, fatal[0] ? fatal : rd_kafka_message_errstr(m));
   free(what);
   return KAFKA_ERROR;

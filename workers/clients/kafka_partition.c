@@ -23,6 +23,14 @@ struct reading {
   void *context;
 };
 
+// The topic is there: a broker that does not know it, or this partition of it, will know it soon.
+static void told(struct error *e, rd_kafka_resp_err_t code, const char *what, const char *detail) {
+  kafka_error(e, code, what, detail);
+  if (code == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART || code == RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC ||
+      code == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION)
+    e->class = ERROR_OUTAGE;
+}
+
 // The watermark that came with the last answer of the brokers.
 static void note_end(struct reading *r) {
   int64_t low, high;
@@ -37,7 +45,7 @@ static enum step take(struct reading *r, const rd_kafka_message_t *m, struct err
   note_end(r);
   if (m->err == RD_KAFKA_RESP_ERR__PARTITION_EOF) return r->end >= 0 && m->offset >= r->end ? STEP_END : STEP_NOTHING;
   if (m->err != RD_KAFKA_RESP_ERR_NO_ERROR) {
-    kafka_error(e, m->err, r->name, rd_kafka_message_errstr(m));
+    told(e, m->err, r->name, rd_kafka_message_errstr(m));
     return STEP_FAILED;
   }
   struct kafka_record record = {.key = m->key,
@@ -71,17 +79,29 @@ static bool read_all(struct reading *r, struct error *e) {
   return step == STEP_END;
 }
 
+// The offset of the end, as the leader says. The library's call for watermarks would do, but before 2.3.0 it does not come back when the
+// leader is gone, whatever time it was given.
+static rd_kafka_resp_err_t end_ask(const struct reading *r) {
+  rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
+  rd_kafka_topic_partition_list_add(list, r->name, r->partition)->offset = RD_KAFKA_OFFSET_END;
+  rd_kafka_resp_err_t code = rd_kafka_offsets_for_times(r->admin->rk, list, SLICE_MS);
+  if (code == RD_KAFKA_RESP_ERR_NO_ERROR) code = list->elems[0].err;
+  rd_kafka_topic_partition_list_destroy(list);
+  return code;
+}
+
 // Waits until the leader knows all that was acknowledged.
 static bool wait_for_leader(const struct reading *r, struct error *e) {
   char *what = memory_print("asking for the end of topic %s, partition %" PRId32, r->name, r->partition);
   struct kafka_admin_wait wait;
   kafka_admin_wait_begin(&wait, r->admin, what);
   for (;;) {
-    int64_t low, high;
-    rd_kafka_resp_err_t code = rd_kafka_query_watermark_offsets(r->admin->rk, r->name, r->partition, &low, &high, SLICE_MS);
+    rd_kafka_resp_err_t code = end_ask(r);
     if (code == RD_KAFKA_RESP_ERR_NO_ERROR) break;
-    if (kafka_error_class(code) != ERROR_OUTAGE) kafka_error(e, code, what, NULL);
-    if (error_is_set(e) || !kafka_admin_wait_on(&wait, e)) break;
+    told(e, code, what, NULL);
+    if (e->class != ERROR_OUTAGE) break;
+    error_clear(e);
+    if (!kafka_admin_wait_on(&wait, e)) break;
     rd_kafka_poll(r->admin->rk, 50);
   }
   free(what);
@@ -96,7 +116,7 @@ bool kafka_partition_read(struct kafka_admin *a, const char *topic, int32_t part
   if (!kafka_topic_look(a, topic, &seen, e) || !wait_for_leader(&r, e)) return false;
   r.topic = rd_kafka_topic_new(a->rk, topic, NULL);
   if (!r.topic || rd_kafka_consume_start(r.topic, partition, RD_KAFKA_OFFSET_BEGINNING) != 0) {
-    kafka_error(e, rd_kafka_last_error(), topic, NULL);
+    told(e, rd_kafka_last_error(), topic, NULL);
     if (r.topic) rd_kafka_topic_destroy(r.topic);
     return false;
   }

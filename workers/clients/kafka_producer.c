@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "proto/buffer.h"
 #include "proto/clock.h"
 #include "workers/clients/kafka_parts.h"
 
@@ -198,6 +199,17 @@ static bool is_passing(rd_kafka_resp_err_t code) {
          code == RD_KAFKA_RESP_ERR_CONCURRENT_TRANSACTIONS || code == RD_KAFKA_RESP_ERR__TRANSPORT;
 }
 
+// What a transaction is about: its id and its topics, since the brokers' own words name neither. Owned by the caller.
+static char *transaction_name(const struct kafka_producer *p, const char *what) {
+  struct buffer text = {0};
+  buffer_print(&text, "%s as %s", what, p->transactional_id ? p->transactional_id : "");
+  for (const struct kafka_outlet *o = p->outlets; o; o = o->next)
+    buffer_print(&text, "%s %s", o == p->outlets ? " into" : ",", rd_kafka_topic_name(o->topic));
+  char *name = memory_text(buffer_cstring(&text));
+  buffer_free(&text);
+  return name;
+}
+
 bool kafka_producer_init(struct kafka_producer *p, struct error *e) {
   static const char what[] = "waiting for the transaction coordinator of Kafka";
   uint64_t began = clock_monotonic_ns();
@@ -209,8 +221,11 @@ bool kafka_producer_init(struct kafka_producer *p, struct error *e) {
     bool late = clock_monotonic_ns() - began > INIT_MS * 1000000ull;
     if (again && late)
       outage(e, what);
-    else if (!again)
-      kafka_error(e, code, "cannot begin to write with transactions", rd_kafka_error_string(error));
+    else if (!again) {
+      char *name = transaction_name(p, "cannot begin to write with transactions");
+      kafka_error(e, code, name, rd_kafka_error_string(error));
+      free(name);
+    }
     rd_kafka_error_destroy(error);
     if (late || !again) return false;
     tick(p, what, began);
@@ -238,8 +253,8 @@ static void refused(const struct kafka_producer *p, struct error *e) {
 }
 
 // The error of a transaction. Refused messages are its cause when there are any: the library only says that there were.
-static bool transaction_failed(struct kafka_producer *p, rd_kafka_error_t *error, const char *what, struct error *e) {
-  char fatal[ERROR_TEXT];
+static bool transaction_failed(struct kafka_producer *p, rd_kafka_error_t *error, const char *doing, struct error *e) {
+  char fatal[ERROR_TEXT], *what = transaction_name(p, doing);
   rd_kafka_resp_err_t code = rd_kafka_error_code(error), cause = rd_kafka_fatal_error(p->rk, fatal, sizeof fatal);
   rd_kafka_poll(p->rk, kafka_error_class(code) == ERROR_DATA ? SETTLE_MS : 0); // which messages were refused may still be on its way to us
   bool was_refused = is_refused(p);
@@ -256,6 +271,7 @@ static bool transaction_failed(struct kafka_producer *p, rd_kafka_error_t *error
   }
   if (!was_refused || rd_kafka_error_code(error) == RD_KAFKA_RESP_ERR__TIMED_OUT) p->broken = true;
   rd_kafka_error_destroy(error);
+  free(what);
   return false;
 }
 

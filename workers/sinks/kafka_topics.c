@@ -83,9 +83,9 @@ bool kafka_spec_positions(struct kafka_admin *a, struct kafka_topic_spec *spec, 
   return true;
 }
 
-static bool make(struct kafka_admin *a, const struct kafka_topic_spec *spec, struct error *e) {
+static bool make(struct kafka_admin *a, const struct kafka_topic_spec *spec, struct kafka_topic *topic, struct error *e) {
   bool made = false;
-  if (!kafka_topic_make(a, spec, false, &made, e)) return false;
+  if (!kafka_topic_make(a, spec, &made, topic, e)) return false;
   if (made) log_say(LOG_LEVEL_INFO, "topic made: %s", spec->name);
   return true;
 }
@@ -138,10 +138,10 @@ static bool is_gone(const struct kafka_topic_spec *spec, const struct target_set
 
 static bool open_one(struct kafka_admin *a, const struct kafka_topic_spec *spec, const struct target_setup *setup, uint64_t stored,
                      struct traits *traits, struct error *e) {
-  struct kafka_topic topic;
-  if (!kafka_topic_look(a, spec->name, &topic, e)) return false;
+  struct kafka_topic topic, made;
+  if (!(stored > 0 ? kafka_topic_look_well : kafka_topic_look)(a, spec->name, &topic, e)) return false;
   if (!topic.exists && is_gone(spec, setup, stored, e)) return false;
-  if (!topic.exists && !make(a, spec, e)) return false;
+  if (!topic.exists && !make(a, spec, &made, e)) return false;
   if (topic.exists && !tell_differences(a, spec, &topic, e)) return false;
   return read_traits(a, spec->name, traits, e);
 }
@@ -151,9 +151,9 @@ bool kafka_topics_positions(struct kafka_admin *a, struct kafka_topics *topics, 
   struct kafka_topic_spec spec;
   struct traits traits;
   if (!kafka_topic_look(a, KAFKA_POSITIONS_TOPIC, &topic, e)) return false;
-  if (!topic.exists) {
-    if (!kafka_spec_positions(a, &spec, e) || !make(a, &spec, e) || !kafka_topic_look(a, KAFKA_POSITIONS_TOPIC, &topic, e)) return false;
-  }
+  // Where it only seems to be absent, making it is no error, and waits until it is seen: the number of its partitions decides in which of
+  // them positions lie.
+  if (!topic.exists && !(kafka_spec_positions(a, &spec, e) && make(a, &spec, &topic, e))) return false;
   if (!read_traits(a, KAFKA_POSITIONS_TOPIC, &traits, e)) return false;
   topics->positions_partitions = topic.partitions;
   if (!traits.deletes) return true;

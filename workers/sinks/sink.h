@@ -60,6 +60,7 @@ struct sink {
   bool moves;    // some stream moves
   uint64_t committed_ns, commit_cost_ns, marks_ns, beat_ns;
   uint64_t committed_rows; // of the last commit
+  bool connected;          // once in this life
   struct backoff backoff;
 };
 

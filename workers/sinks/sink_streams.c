@@ -253,9 +253,21 @@ bool sink_wait_out(struct sink *s, struct error *e) {
   return true;
 }
 
+// A right that the target's owner has not given, by the words of PostgreSQL and of Kafka (topic, group, cluster, transactional id).
+static bool is_missing_right(const struct error *e) {
+  static const char *const codes[] = {"42501", "kafka-29", "kafka-30", "kafka-31", "kafka-53"};
+  for (size_t i = 0; i < sizeof codes / sizeof *codes; i++)
+    if (strcmp(e->code, codes[i]) == 0) return true;
+  return false;
+}
+
 bool sink_connect(struct sink *s, struct error *e) {
-  while (!connect_once(s, e))
+  while (!connect_once(s, e)) {
+    // At the start somebody is there to read why weir ended; later what was taken may be given back.
+    if (s->connected && is_missing_right(e)) e->class = ERROR_OUTAGE;
     if (!sink_wait_out(s, e)) return false;
+  }
+  s->connected = true;
   return true;
 }
 

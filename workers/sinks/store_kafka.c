@@ -173,7 +173,7 @@ static bool open_positions(struct kafka_store *s, struct error *e) {
   s->memory = sqlite_open(":memory:", SQLITE_MAKE, 0, e);
   if (!s->memory || !sqlite_exec(s->memory, table_sql, e)) return false;
   s->admin = kafka_admin_open(&setup, e);
-  if (!s->admin || !kafka_topic_look(s->admin, KAFKA_POSITIONS_TOPIC, &topic, e)) return false;
+  if (!s->admin || !kafka_topic_look_well(s->admin, KAFKA_POSITIONS_TOPIC, &topic, e)) return false;
   s->partitions = topic.partitions;
   return kafka_store_load(s, e);
 }

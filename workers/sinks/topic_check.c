@@ -73,8 +73,7 @@ static void find_error(struct check *c, const char *setting, const struct error 
 
 static void check_absent(struct check *c, struct kafka_admin *a, const struct kafka_topic_spec *spec, const char *setting) {
   struct error e = {0};
-  bool made;
-  if (!kafka_topic_make(a, spec, true, &made, &e)) {
+  if (!kafka_topic_try(a, spec, &e)) {
     check_find(c, CHECK_ERROR, setting, -1, NULL, "topic %s does not exist, and it cannot be made: %s", spec->name, e.text);
     return;
   }
