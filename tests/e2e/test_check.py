@@ -404,6 +404,43 @@ def test_secrets_are_not_printed(weir, tmp_path):
         assert "h/d" in result.out
 
 
+def assert_not_printed(result):
+    assert "Pa55" not in result.out + result.err and "w0rdX" not in result.out + result.err, result
+
+
+# What libpq would find out only when it connects.
+@pytest.mark.parametrize("address, part", [
+    ("h/x?sslmode=disable&zzz=Pa55", "parameter `zzz`"),
+    ("h/x?sslmode=Pa55", "parameter `sslmode` is one of disable, allow"),
+    ("h/x?target_session_attrs=Pa55", "parameter `target_session_attrs` is one of any"),
+    ("h/x?connect_timeout=Pa55", "parameter `connect_timeout` is a whole number"),
+    ("h/x?Pa55", "NAME=VALUE"),
+    ("h:abc/x", "its port is a number from 1 to 65535"),
+    ("h:65536/x", "its port is a number from 1 to 65535"),
+    ("h:1,k:0/x", "its port is a number from 1 to 65535"),
+    ("h/x?port=Pa55", "its port is a number from 1 to 65535"),
+    ("[::1/x", "matching"),
+])
+def test_an_address_that_a_run_would_refuse(weir, tmp_path, address, part):
+    (tmp_path / "in.ndjson").write_text("")
+    for scheme in ("postgresql://weir:Pa55w0rdX@", "postgres://"):
+        env = {"URL": scheme + address}
+        result = check(weir, tmp_path, PG, env=env)
+        assert result.code == 2 and [(one.line, one.column) for one in said(result.err)] == [(9, 10)], result
+        assert part in said(result.err)[0].text, result
+        assert_not_printed(result)
+        run = weir("run", "pipe.yaml", "--once", env=env)
+        assert run.code == 2 and part in run.err, run
+        assert_not_printed(run)
+
+
+@pytest.mark.parametrize("address", ["h/x?sslmode=verify-ca&application_name=a%40b&ssl=true&connect_timeout=-1", "u:a%40b%2Fc@h:1,k/x",
+                                     "u:a?b#c@h/x", "/x?host=%2Ftmp&port=5432", "[::1]:5432/x", "u@h/?target_session_attrs=any", ""])
+def test_an_address_that_a_run_takes(weir, tmp_path, address):
+    result = check(weir, tmp_path, PG, env={"URL": "postgresql://" + address})
+    assert result.code == 0, result
+
+
 def test_graph_of_a_broken_file(weir, tmp_path):
     (tmp_path / "pipe.yaml").write_text(SOURCE)
     result = weir("graph", "pipe.yaml")

@@ -150,7 +150,33 @@ static void test_connections_that_fail(void **state) {
   refuse(url, ERROR_OUTAGE);
   free(url);
   refuse("postgresql://u:secret@[::1/x", ERROR_CONFIG);
-  refuse("postgresql://u:secret@h/x?no_such_option=1", ERROR_CONFIG);
+}
+
+static void test_addresses_that_are_refused(void **state) {
+  (void)state;
+  static const struct {
+    const char *url, *part;
+  } bad[] = {
+      {"postgresql://u:a/secret@h/x", "%2F"},
+      {"postgresql://u:a@secret@h/x", "%40"},
+      {"postgresql://u:1/x?user=secret@h", "%40"},
+      {"postgresql://u:%secret@h/x", "%25"},
+      {"postgresql://u:secret@h/x?no_such_option=1", "`no_such_option`"},
+      {"postgresql://u:secret@h/x?sslmode=secret", "`sslmode`"},
+      {"postgresql://u:secret@h/x?keepalives=secret", "`keepalives`"},
+      {"postgresql://u:secret@h/x?secret", "NAME=VALUE"},
+      {"postgresql://u:secret", "port"},
+      {"postgresql://h:0/x", "port"},
+      {"postgresql://h:-1/x", "port"},
+      {"host=h password=secret", "begins with postgresql://"},
+  };
+  for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+    refuse(bad[i].url, ERROR_CONFIG);
+    assert_non_null(strstr(e.text, bad[i].part));
+    error_clear(&e);
+    assert_false(postgres_url_check(bad[i].url, &e));
+  }
+  assert_true(postgres_url_check("postgresql://u:a?b%2f%40@h:1,k:,l:65535/x?sslmode=allow&ssl=true&password=&connect_timeout=-1", &e));
 }
 
 // To another machine only an encrypted and verified line will do, unless the URL says otherwise in words. The number is 127.0.0.1 to the
@@ -228,6 +254,7 @@ int main(void) {
       WITH_SESSION(test_the_session),
       WITH_SESSION(test_a_session_that_is_ended),
       WITH_SESSION(test_connections_that_fail),
+      WITH_SESSION(test_addresses_that_are_refused),
       WITH_SESSION(test_lines_to_other_machines),
       WITH_SESSION(test_texts_inside_statements),
   };

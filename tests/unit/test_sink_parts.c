@@ -453,7 +453,17 @@ static void test_addresses(void **state) {
   static const struct {
     const char *url, *path;
   } good[] = {{"sqlite:x.db", "x.db"}, {"sqlite:/a/x.db", "/a/x.db"}, {"sqlite:///a/x.db", "/a/x.db"}, {"sqlite:../x y.db", "../x y.db"}};
-  static const char *const bad[] = {"sqlite:", "sqlite::memory:", "mysql://root:secret@h/x", "", "x.db", "redshift://u:secret@h/x"};
+  static const char *const bad[] = {"sqlite:",
+                                    "sqlite::memory:",
+                                    "mysql://root:secret@h/x",
+                                    "",
+                                    "x.db",
+                                    "redshift://u:secret@h/x",
+                                    "host=h password=secret",
+                                    "u:secret@h/x",
+                                    "secret@h/x",
+                                    "secret",
+                                    "postgresql:u:secret@h"};
   enum url_scheme scheme;
   struct error e = {0};
   for (size_t i = 0; i < sizeof good / sizeof *good; i++) {

@@ -29,6 +29,9 @@ struct postgres_options {
   void *context;
 };
 
+// What can be said of an address without a connection: its form, its port, the names of its parameters, and the values of those that libpq
+// would refuse. False: ERROR_CONFIG, which names what is wrong and holds no value.
+bool postgres_url_check(const char *url, struct error *e);
 // NULL: ERROR_OUTAGE or ERROR_CONFIG; ERROR_OPERATOR behind a pooler that does not keep a session together.
 struct postgres *postgres_open(const struct postgres_options *options, struct error *e);
 void postgres_close(struct postgres *p); // NULL is allowed

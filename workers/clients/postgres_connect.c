@@ -65,14 +65,8 @@ static void add_tls(struct parameters *p) {
 }
 
 static bool parameters_read(struct parameters *p, const struct postgres_options *options, PQconninfoOption **parsed, struct error *e) {
-  char *problem = NULL;
-  *parsed = PQconninfoParse(options->url, &problem);
-  if (!*parsed) {
-    // libpq's text may repeat the URL, and with it the password.
-    error_set(e, ERROR_CONFIG, "url", "the address of the database cannot be read: use postgresql://USER:PASSWORD@HOST:PORT/NAME");
-    PQfreemem(problem);
-    return false;
-  }
+  *parsed = postgres_url_parse(options->url, e);
+  if (!*parsed) return false;
   for (PQconninfoOption *o = *parsed; o->keyword && p->count < PARAMETERS_MOST; o++)
     if (o->val) {
       p->keys[p->count] = o->keyword;

@@ -4,6 +4,7 @@
 
 #include "proto/clock.h"
 #include "workers/clients/curl.h"
+#include "workers/clients/postgres.h"
 #include "workers/lookups/lookup.h"
 #include "workers/lookups/lookup_worker.h"
 
@@ -108,19 +109,18 @@ void lookup_file_check(struct check *c) {
   check_kind(c, "file");
 }
 
-static void check_scheme(struct check *c, const char *one, const char *other) {
-  char *url = job_text(c->settings, "url", "");
-  if (strncmp(url, one, strlen(one)) != 0 && (!other || strncmp(url, other, strlen(other)) != 0))
-    check_find(c, CHECK_ERROR, "url", -1, NULL, "the address of a lookup of this type begins with %s", one);
-  free(url);
-}
-
 void lookup_sqlite_check(struct check *c) {
-  check_scheme(c, "sqlite:", NULL);
+  char *url = job_text(c->settings, "url", "");
+  if (strncmp(url, "sqlite:", strlen("sqlite:")) != 0)
+    check_find(c, CHECK_ERROR, "url", -1, NULL, "the address of a lookup of this type begins with sqlite:");
+  free(url);
   check_kind(c, "sqlite");
 }
 
 void lookup_postgres_check(struct check *c) {
-  check_scheme(c, "postgresql://", "postgres://");
+  struct error e = {0};
+  char *url = job_text(c->settings, "url", "");
+  if (!postgres_url_check(url, &e)) check_find(c, CHECK_ERROR, "url", -1, NULL, "%s", e.text);
+  free(url);
   check_kind(c, "postgres");
 }

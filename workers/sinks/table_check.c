@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "workers/clients/postgres.h"
 #include "workers/sinks/table_sink.h"
 #include "workers/sinks/url.h"
 
@@ -131,15 +132,21 @@ static void check_create(struct check *c, const struct table_settings *s, enum u
     check_postgres_create(c, s, input);
 }
 
+// The scheme, and what stands behind it.
+static bool check_address(struct check *c, const char *url, enum url_scheme *scheme) {
+  struct error e = {0};
+  bool good = url_scheme_find(url, scheme, &e) && (*scheme != URL_POSTGRES || postgres_url_check(url, &e));
+  if (!good) check_find(c, CHECK_ERROR, "url", -1, NULL, "%s", e.text);
+  return good;
+}
+
 void table_sink_check(struct check *c) {
   struct table_settings s;
   struct table input = {0};
-  struct error e = {0};
   enum url_scheme scheme;
   table_settings_read(&s, c->settings);
   if (s.table[0] == '\0') check_find(c, CHECK_ERROR, "table", -1, NULL, "`table` is empty");
-  bool known = url_scheme_find(s.url, &scheme, &e), good = check_known_columns(c, &input);
-  if (!known) check_find(c, CHECK_ERROR, "url", -1, NULL, "%s", e.text);
+  bool known = check_address(c, s.url, &scheme), good = check_known_columns(c, &input);
   if (good) check_key(c, &s, &input);
   if (known && good) {
     if (s.create) check_create(c, &s, scheme, &input);
