@@ -10,6 +10,7 @@
 #include "supervisor/json_text.h"
 #include "supervisor/plan_build.h"
 #include "supervisor/plan_report.h"
+#include "supervisor/secret.h"
 #include "supervisor/suggest.h"
 
 // ---- what stands in a node
@@ -17,7 +18,7 @@
 // The address without what may be secret (owned by the caller).
 static char *address(struct job_value settings, const char *name) {
   char *text = job_text(settings, name, "");
-  secret_hide(text); // first: a password may hold the characters at which the rest is cut
+  secret_hide_address(text); // first: a password may hold the characters at which the rest is cut
   text[strcspn(text, "?#")] = '\0';
   return text;
 }

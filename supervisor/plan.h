@@ -73,9 +73,15 @@ struct plan_message {
   int line, column; // from 1
   char *text, *suggestion;
 };
+// What is no reader's business in the file: from one character to another, both included.
+struct plan_cover {
+  int line, column, last_line, last_column;
+};
 struct plan_report {
   struct plan_message *messages;
   size_t count;
+  struct plan_cover *covers;
+  size_t cover_count;
   bool failed; // at least one CHECK_ERROR
 };
 

@@ -1,7 +1,8 @@
-// Messages with their places, and how they look on a terminal. Passwords in the shown line are covered.
+// Messages with their places, and how they look on a terminal. Secrets in the shown line are covered (secret.h).
 #include "supervisor/plan_report.h"
 
 #include <ctype.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,6 +10,7 @@
 
 #include "proto/utf8.h"
 #include "supervisor/config_file.h"
+#include "supervisor/secret.h"
 
 enum {
   SHOWN_COLUMNS = 120, // a longer line is cut around the caret
@@ -80,49 +82,27 @@ void plan_report_free(struct plan_report *report) {
     free(report->messages[i].suggestion);
   }
   free(report->messages);
+  free(report->covers);
   *report = (struct plan_report){0};
 }
 
-// One star a character, so that columns stay.
-static void cover(char *at, char *end) {
-  char *to = at;
-  for (char *p = at; p < end; p++)
-    if ((*p & 0xc0) != 0x80) *to++ = '*';
-  memmove(to, end, strlen(end) + 1);
+void plan_report_cover(struct plan_report *report, const struct plan_cover *cover) {
+  if ((report->cover_count & (report->cover_count - 1)) == 0)
+    report->covers = memory_resize(report->covers, (report->cover_count ? report->cover_count * 2 : 1) * sizeof *report->covers);
+  report->covers[report->cover_count++] = *cover;
 }
 
-// The password in //user:password@host. An @ inside a password must be written %40, but people forget: the last @ before a / counts.
-static void hide_userinfo(char *text) {
-  for (char *p = strstr(text, "//"); p; p = strstr(p + 2, "//")) {
-    char *end = p + 2 + strcspn(p + 2, " \t\"'");
-    char *at = NULL;
-    for (char *q = p + 2; q < end; q++)
-      if (*q == '@') at = q;
-    char *colon = at ? memchr(p + 2, ':', (size_t)(at - p - 2)) : NULL;
-    if (colon && colon + 1 < at) cover(colon + 1, at);
+// Stars over what is known to be a secret in line `number`, and over what only looks like one.
+static void hide_secrets(const struct plan_report *report, char *line, int number) {
+  char *mask = memory_get(strlen(line) + 1);
+  secret_mask(line, mask);
+  for (size_t i = 0; i < report->cover_count; i++) {
+    const struct plan_cover *c = &report->covers[i];
+    if (number < c->line || number > c->last_line) continue;
+    secret_mask_columns(line, mask, number == c->line ? c->column : 1, number == c->last_line ? c->last_column + 1 : INT_MAX);
   }
-}
-
-// What follows a telling name and `:` (to the end of the line) or `=` (in a query). A ${NAME} stays: it is no secret, and helps.
-static void hide_named(char *text) {
-  static const char *const names[] = {"password", "passwd", "secret", "token", "bearer", "basic", "authorization", "api_key", "apikey"};
-  for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-    for (char *p = strcasestr(text, names[i]); p; p = strcasestr(p + 1, names[i])) {
-      char *at = p + strlen(names[i]);
-      while (isalnum((unsigned char)*at) || *at == '_' || *at == '-') at++;
-      at += strspn(at, "\"' \t");
-      if (*at != ':' && *at != '=') continue;
-      const char *ends = *at == '=' ? "& \"'" : "";
-      at++;
-      at += strspn(at, " \t\"'");
-      if (strncmp(at, "${", 2) != 0) cover(at, *ends ? at + strcspn(at, ends) : at + strlen(at));
-    }
-  }
-}
-
-void secret_hide(char *text) {
-  hide_userinfo(text);
-  hide_named(text);
+  secret_apply(line, mask);
+  free(mask);
 }
 
 // Bytes that are no UTF-8 become ?: then every character has its column.
@@ -168,10 +148,11 @@ struct look {
 static const struct look colourful = {"\033[1m", "\033[1;31m", "\033[1;33m", "\033[1;32m", "\033[0m"};
 static const struct look colourless = {"", "", "", "", ""};
 
-static void print_line(const char *text, const struct plan_message *m, const struct look *look, struct buffer *out) {
+static void print_line(const struct plan_report *report, const char *text, const struct plan_message *m, const struct look *look,
+                       struct buffer *out) {
   char *line = copy_line(text, m->line);
   if (!line) return;
-  secret_hide(line);
+  hide_secrets(report, line, m->line);
   make_harmless(line, false);
   make_valid(line);
   const unsigned char *at = (const unsigned char *)line;
@@ -201,12 +182,13 @@ static void print_line(const char *text, const struct plan_message *m, const str
 }
 
 // Line 0: the file as a whole.
-static void print_message(const struct plan_message *m, const char *file, const char *text, const struct look *look, struct buffer *out) {
+static void print_message(const struct plan_report *report, const struct plan_message *m, const char *file, const char *text,
+                          const struct look *look, struct buffer *out) {
   bool error = m->level == CHECK_ERROR;
   buffer_print(out, "%s%s:", look->strong, file);
   if (m->line > 0) buffer_print(out, "%d:%d:", m->line, m->column);
   buffer_print(out, "%s %s%s:%s %s\n", look->plain, error ? look->error : look->warning, error ? "error" : "warning", look->plain, m->text);
-  if (text && m->line > 0) print_line(text, m, look, out);
+  if (text && m->line > 0) print_line(report, text, m, look, out);
   if (m->suggestion) buffer_print(out, "      = did you mean `%s`?\n", m->suggestion);
 }
 
@@ -215,7 +197,8 @@ void plan_report_print(const struct plan_report *report, const char *file, const
   char *own = NULL;
   if (!text && report->count > 0) text = own = config_file_read(file, NULL);
   for (size_t i = 0; i < report->count; i++)
-    if (report->messages[i].level != CHECK_NOTE) print_message(&report->messages[i], file, text, colour ? &colourful : &colourless, out);
+    if (report->messages[i].level != CHECK_NOTE)
+      print_message(report, &report->messages[i], file, text, colour ? &colourful : &colourless, out);
   if (report->count == REPORT_MOST) buffer_print(out, "%s: more messages than %d: the rest is left out\n", file, REPORT_MOST);
   free(own);
 }

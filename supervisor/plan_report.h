@@ -15,7 +15,5 @@ void plan_report_add(struct plan_report *report, enum check_level level, int lin
 // By place; messages of one place keep the order in which they were found.
 void plan_report_sort(struct plan_report *report);
 size_t plan_report_count(const struct plan_report *report, enum check_level level);
-
-// Puts `*` over what looks like a password or token, byte by byte, so that columns stay: the part behind `:` in `//user:password@`, and
-// what follows names like password, token, bearer.
-void secret_hide(char *text);
+// From now on the characters of the file from (line, column) to (last_line, last_column) are shown as stars.
+void plan_report_cover(struct plan_report *report, const struct plan_cover *cover);

@@ -12,6 +12,7 @@
 #include "proto/limits.h"
 #include "proto/msgpack.h"
 #include "supervisor/plan_report.h"
+#include "supervisor/secret.h"
 #include "supervisor/settings_value.h"
 #include "supervisor/suggest.h"
 
@@ -377,11 +378,20 @@ static bool take_value(const struct take *t, const struct config_node *node) {
 
 // ---- a map against its tables
 
+// The file's lines are shown where something is wrong, and this value may stand in one of them.
+static void cover_secret(const struct settings_context *c, const struct setting *setting, const struct config_node *value) {
+  bool address = setting->type == SETTING_URL || (setting->flags & SETTING_ADDRESS);
+  if (address || (setting->flags & SETTING_SECRET)) secret_cover(c->source, value, address ? SECRET_ADDRESS : SECRET_WHOLE, c->report);
+}
+
 static void report_unknown(const struct settings_context *c, const struct setting_table *const *tables, size_t count, const char *what,
                            const struct config_entry *entry) {
   struct suggest near = suggest_start(entry->key);
   for (size_t t = 0; t < count; t++)
     for (size_t i = 0; i < tables[t]->count; i++) suggest_try(&near, tables[t]->settings[i].name);
+  // A misspelt password is one all the same.
+  const struct setting *meant = near.best ? settings_row(tables, count, near.best) : NULL;
+  if (meant) cover_secret(c, meant, &entry->value);
   plan_report_add(c->report, CHECK_ERROR, entry->line, entry->column, near.best, "%s has no setting `%.100s`", what, entry->key);
 }
 
@@ -406,6 +416,7 @@ static bool has_default(const struct setting *s) {
 static bool take_row(const struct settings_context *c, const struct setting *setting, const struct settings_owner *owner,
                      const struct config_node *map, struct buffer *body, size_t *pairs) {
   const struct config_entry *entry = config_find(map, setting->name);
+  if (entry) cover_secret(c, setting, &entry->value);
   bool required = setting->flags & SETTING_REQUIRED;
   if (!entry && required && !map->cut)
     plan_report_add(c->report, CHECK_ERROR, owner->line, owner->column, NULL, "%s needs `%s`", owner->what, setting->name);

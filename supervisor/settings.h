@@ -42,12 +42,13 @@ enum setting_type {
 
 enum setting_flag {
   SETTING_REQUIRED = 1,
-  SETTING_FLOWS = 2,   // decides what flows: part of the source's fingerprint
-  SETTING_LIVE = 4,    // a reload changes it without a restart of the worker
-  SETTING_SECRET = 8,  // its value is never shown
-  SETTING_FILLED = 16, // a group that is there with its defaults even when the file leaves it out
-  SETTING_EMPTY = 32,  // may be the empty text
-  SETTING_ONE_OF = 64, // of the rows with this flag in one table, a map has exactly one
+  SETTING_FLOWS = 2,     // decides what flows: part of the source's fingerprint
+  SETTING_LIVE = 4,      // a reload changes it without a restart of the worker
+  SETTING_SECRET = 8,    // its value is never shown
+  SETTING_FILLED = 16,   // a group that is there with its defaults even when the file leaves it out
+  SETTING_EMPTY = 32,    // may be the empty text
+  SETTING_ONE_OF = 64,   // of the rows with this flag in one table, a map has exactly one
+  SETTING_ADDRESS = 128, // its lines are shown as those of a URL: without what may be user and password
 };
 
 struct setting {

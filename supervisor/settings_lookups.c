@@ -109,7 +109,8 @@ static const struct setting lookup_postgres_rows[] = {
     {.name = "url",
      .type = SETTING_URL,
      .flags = SETTING_REQUIRED | SETTING_FLOWS | SETTING_SECRET,
-     .help = "Database: postgresql://USER:PASSWORD@HOST:PORT/NAME. The transaction is read only."},
+     .help = "Database: postgresql://USER:PASSWORD@HOST:PORT/NAME, where @ and / in user or password are written %40 and %2F. The "
+             "transaction is read only."},
     {.name = "sql", .type = SETTING_SQL, .flags = SETTING_REQUIRED | SETTING_FLOWS, .help = "One SELECT, in the words of that database."},
     {.name = "connect_timeout", .type = SETTING_DURATION, .least = 100, .most = HOUR, .otherwise = "10s", .help = "Time for connecting."},
     {.name = "statement_timeout",

@@ -36,7 +36,7 @@ static const struct setting_table sasl_group = {.place = SETTINGS_GROUP, ROWS(sa
 static const struct setting kafka_rows[] = {
     {.name = "brokers",
      .type = SETTING_TEXT,
-     .flags = SETTING_EMPTY,
+     .flags = SETTING_EMPTY | SETTING_ADDRESS,
      .otherwise = "",
      .help = "Brokers as host:port (without a port 9092), separated by commas; empty: no Kafka, topics hand records on."},
     {.name = "security",
@@ -48,7 +48,7 @@ static const struct setting kafka_rows[] = {
     {.name = "sasl", .type = SETTING_GROUP, .group = &sasl_group, .help = "How weir logs in at the brokers."},
     {.name = "options",
      .type = SETTING_TEXT_MAP,
-     .flags = SETTING_SECRET,
+     .flags = SETTING_SECRET | SETTING_ADDRESS,
      .help = "Further settings of the Kafka client (librdkafka), by their names there; what weir decides itself cannot be set."},
 };
 static const struct setting_table kafka_group = {.place = SETTINGS_GROUP, ROWS(kafka_rows)};
@@ -430,8 +430,9 @@ static const struct setting table_rows[] = {
     {.name = "url",
      .type = SETTING_URL,
      .flags = SETTING_REQUIRED | SETTING_SECRET,
-     .help = "Database: sqlite:PATH or postgresql://USER:PASSWORD@HOST:PORT/NAME. A relative PATH counts from the folder in which weir is "
-             "started."},
+     .help =
+         "Database: sqlite:PATH or postgresql://USER:PASSWORD@HOST:PORT/NAME, where @ and / in user or password are written %40 and %2F. "
+         "A relative PATH counts from the folder in which weir is started."},
     {.name = "table", .type = SETTING_TEXT, .flags = SETTING_REQUIRED, .help = "Table, also as schema.table."},
     {.name = "mode",
      .type = SETTING_CHOICE,

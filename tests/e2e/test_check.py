@@ -404,8 +404,58 @@ def test_secrets_are_not_printed(weir, tmp_path):
         assert "h/d" in result.out
 
 
+# Addresses that are not what their writers meant: (address, part of the message). Every secret of theirs has "Pa55" or "w0rdX" in it.
+ADDRESSES = [
+    ("postgresql://bob:Pa55/w0rdX@127.0.0.1/db", "written %40, %2F"),
+    ("postgresql://weir:Pa55@w0rdX@127.0.0.1:18778/postgres", "written %40, %2F"),
+    ("postgresql://bob:1/w0rdX?user=Pa55@h/db", "written %40, %2F"),
+    ("postgresql://bob:Pa 55w0rdX/@h/db", "written %40, %2F"),
+    ("postgresql://bob:Pa55%w0rdX@h/db", "written %25"),
+    ("postgresql://bob:Pa55w0rdX", "port is a number from 1 to 65535"),
+    ("host=h password=Pa55w0rdX", "begins with postgresql://"),
+    ("host=h password='Pa55 w0rdX'", "begins with postgresql://"),
+    ("bob:Pa55w0rdX@h/db", "begins with postgresql://"),
+    ("Pa55w0rdX@h/db", "begins with postgresql://"),
+    ("postgres:bob:Pa55w0rdX@h/db", "begins with postgresql://"),
+    ("mysql://bob:Pa55w0rdX@h/db", 'no target has the address scheme "mysql"'),
+]
+
+
 def assert_not_printed(result):
     assert "Pa55" not in result.out + result.err and "w0rdX" not in result.out + result.err, result
+
+
+@pytest.mark.parametrize("url, part", ADDRESSES)
+def test_no_address_is_printed(weir, tmp_path, url, part):
+    (tmp_path / "url").write_text(url + "\n")
+    block = SOURCE + "sinks:\n  out:\n    from: lines\n    type: table\n    url: %s\n    table: t\n"
+    quoted = json.dumps(url)
+    for text, env in ((block % quoted, None), (block % '"${file:url}"', None), (block % '"${URL}"', {"URL": url}),
+                      (block % json.dumps("${URL:-%s}" % url), None)):
+        for options in ([], ["--json"], ["--connect"]):
+            result = check(weir, tmp_path, text, *options, env=env)
+            assert result.code == 2, result
+            assert_not_printed(result)
+            assert part in (result.json["messages"][0]["text"] if options == ["--json"] else result.err), result
+            if not options:
+                assert [(one.line, one.column) for one in said(result.err)] == [(7, 11)], result
+        assert_not_printed(weir("run", "pipe.yaml", "--once", env=env))
+    # Whatever else is wrong in its line, or that the line is no YAML.
+    flow = SOURCE + "sinks:\n  out: {from: lines, type: table, url: %s, tabel: t%s\n"
+    for end in ("}", ": x}"):
+        result = check(weir, tmp_path, flow % (quoted, end))
+        assert result.code == 2 and "    4 | " in result.err, result
+        assert_not_printed(result)
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgres", "http"])
+def test_no_address_of_a_lookup_is_printed(weir, tmp_path, kind):
+    for url, _ in ADDRESSES:
+        text = SOURCE + "lookups:\n  l: {type: %s, key: a, columns: {a: text}, url: %s%s}\n" % (
+            kind, json.dumps(url), "" if kind == "http" else ", sql: SELECT 1") + SINK
+        result = check(weir, tmp_path, text)
+        assert result.code == 2 and "pipe.yaml:4:" in result.err, result
+        assert_not_printed(result)
 
 
 # What libpq would find out only when it connects.
