@@ -133,6 +133,9 @@ static bool take_text_type(const struct take *t, const struct config_node *node)
     const char *hint = node->span_count ? " (its ${...} is empty here)" : "";
     return complain(t, node, NULL, "needs a value%s", hint);
   }
+  // Paths are told in messages; a login in an address would be told with it.
+  if ((s->type == SETTING_PATH || (s->flags & SETTING_FILES)) && strstr(text, "://"))
+    return complain(t, node, NULL, "must be the path of a file, not an address");
   if (s->type == SETTING_CHOICE && !value_choice(text, s->choices)) {
     struct suggest near = suggest_start(text);
     char *copy = memory_text(s->choices), *rest = copy;

@@ -49,6 +49,7 @@ enum setting_flag {
   SETTING_EMPTY = 32,    // may be the empty text
   SETTING_ONE_OF = 64,   // of the rows with this flag in one table, a map has exactly one
   SETTING_ADDRESS = 128, // its lines are shown as those of a URL: without what may be user and password
+  SETTING_FILES = 256,   // its texts are paths of files
 };
 
 struct setting {

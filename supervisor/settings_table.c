@@ -344,7 +344,7 @@ static const struct setting http_rows[] = {
 static const struct setting file_source_rows[] = {
     {.name = "path",
      .type = SETTING_TEXTS,
-     .flags = SETTING_REQUIRED | SETTING_FLOWS,
+     .flags = SETTING_REQUIRED | SETTING_FLOWS | SETTING_FILES,
      .help = "Path, pattern (`data/*.ndjson`) or list of them; each file is a partition. `-` is standard input. Relative paths count from "
              "the folder in which weir is started."},
     {.name = "format",

@@ -458,6 +458,21 @@ def test_no_address_of_a_lookup_is_printed(weir, tmp_path, kind):
         assert_not_printed(result)
 
 
+def test_no_login_is_printed_where_none_belongs(weir, tmp_path):
+    texts = {"without user and password": "kafka: {brokers: 'bob:Pa55w0rdX@127.0.0.1:1'}\n" + SOURCE + "topics:\n  t: {from: lines}\n",
+             "not an address": "sources:\n  lines: {type: file, path: 'https://bob:Pa55w0rdX@h/x'}\n" + SINK,
+             "has no setting `pasword`": SOURCE + SINK + "kafka:\n  brokers: ''\n  sasl: {mechanism: PLAIN, user: u, pasword: Pa55w0rdX}\n",
+             "has no setting `bogus`": "sources:\n  web: {type: http, url: 'https://Pa55w0rdX@h/x?key=Pa55w0rdX', "
+                                       "headers: {X-Mine: \"${NONE:-Pa55w0rdX}\"}, bogus: x}\n" + SINK.replace("lines", "web"),
+             "url is good": "sources:\n  web: {type: http, url: 'http://bob:55/w0rdX@h/x'}\n" + SINK.replace("lines", "web")}
+    for part, text in texts.items():
+        for options in ([], ["--json"], ["--connect"]):
+            result = check(weir, tmp_path, text, *options)
+            assert part == "url is good" or part in result.out + result.err, result
+            assert_not_printed(result)
+        assert_not_printed(weir("graph", "pipe.yaml"))
+
+
 # What libpq would find out only when it connects.
 @pytest.mark.parametrize("address, part", [
     ("h/x?sslmode=disable&zzz=Pa55", "parameter `zzz`"),

@@ -77,8 +77,8 @@ static void login_is_checked(void **state) {
 static void brokers_are_hosts_and_ports(void **state) {
   (void)state;
   static const char *const good[] = {"a", "a:9092", "a:1, b:65535 ,c", "[::1]", "[::1]:9092", "::1", "a:9092,"};
-  static const char *const bad[] = {"kafka://a:9092", "a:99999",          "a:0", "a:", "a:x", "a:1,b:90x", ":9092",
-                                    "[::1]:70000",    "a:000000000009092"};
+  static const char *const bad[] = {"kafka://a:9092",    "a:99999",          "a:0", "a:", "a:x", "a:1,b:90x", ":9092", "[::1]:70000",
+                                    "a:000000000009092", "me:secret@a:9092", "me@a"};
   char text[100];
   for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
     snprintf(text, sizeof text, "{\"brokers\":\"%s\"}", good[i]);

@@ -74,9 +74,21 @@ static CURLU *url_parse(const char *text) {
   return NULL;
 }
 
+// "https://user:55/w0rd@host" is a host named user with a port to the library: an @ behind a port may be the end of a password.
+static void hide_broken_password(CURLU *url) {
+  char *port = url_part(url, CURLUPART_PORT, 0), *path = url_part(url, CURLUPART_PATH, 0);
+  if (port && path && strchr(path, '@')) {
+    curl_url_set(url, CURLUPART_PORT, NULL, 0);
+    curl_url_set(url, CURLUPART_PATH, NULL, 0);
+  }
+  free(port);
+  free(path);
+}
+
 char *http_url_shown(const char *text) {
   CURLU *url = url_parse(text);
   if (!url) return memory_text("(not an address)");
+  hide_broken_password(url);
   curl_url_set(url, CURLUPART_USER, NULL, 0);
   curl_url_set(url, CURLUPART_PASSWORD, NULL, 0);
   curl_url_set(url, CURLUPART_QUERY, NULL, 0);

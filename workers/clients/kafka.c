@@ -121,6 +121,7 @@ static const char *brokers_wrong(char *list) {
   char *rest = list, *one;
   while ((one = strsep(&rest, ","))) {
     one += strspn(one, " \t");
+    if (strchr(one, '@')) return "a broker is host:port, without user and password: `sasl` says who logs in";
     if (strstr(one, "://")) return "a broker is host:port, without a scheme: `security` and `sasl` say how it is spoken to";
     const char *colon = strrchr(one, ':');
     // "[::1]" has no port, and neither has "::1".
