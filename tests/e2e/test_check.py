@@ -506,6 +506,12 @@ def test_an_address_that_a_run_takes(weir, tmp_path, address):
     assert result.code == 0, result
 
 
+def test_a_host_that_nobody_knows(weir, tmp_path):
+    result = check(weir, tmp_path, PG, "--connect", env={"URL": "postgresql://weir:Pa55w0rdX@nohost.invalid/postgres"})
+    assert result.code == 3 and "could not translate host name" in result.err and "nohost.invalid" in result.err, result
+    assert_not_printed(result)
+
+
 def test_graph_of_a_broken_file(weir, tmp_path):
     (tmp_path / "pipe.yaml").write_text(SOURCE)
     result = weir("graph", "pipe.yaml")

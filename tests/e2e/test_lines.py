@@ -166,3 +166,14 @@ def test_a_pooler_without_room_is_an_outage(start, pooler, database, tmp_path):
     running = start(write(tmp_path), "--once", env=env)
     eventually("it says what it waits for", lambda: "a second session through the pooler" in running.err)
     assert running.alive and database.tables() == set()
+
+
+# ---- a host that nobody knows
+
+def test_an_unknown_host_is_told_at_once_and_waited_for(start, tmp_path):
+    """No name, so no socket: the cause is known before any timeout, and the name may be made yet."""
+    feed(tmp_path, range(10))
+    running = start(write(tmp_path), "--once", env={"URL": "postgresql://weir:Pa55w0rdX@nohost.invalid/postgres?sslmode=disable"})
+    eventually("it says why", lambda: "could not translate host name" in running.err)
+    assert "class=outage" in running.err and "did not answer within" not in running.err
+    assert running.alive and "Pa55" not in running.err

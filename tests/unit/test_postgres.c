@@ -149,6 +149,9 @@ static void test_connections_that_fail(void **state) {
   url = memory_print("postgresql://postgres:secret@127.0.0.1:%d/postgres", free_port());
   refuse(url, ERROR_OUTAGE);
   free(url);
+  // No host of that name: libpq knows at once, so nobody waits for connect_ms; the name may be made yet.
+  refuse("postgresql://u:secret@nohost.invalid/x", ERROR_OUTAGE);
+  assert_non_null(strstr(e.text, "could not translate host name"));
   refuse("postgresql://u:secret@[::1/x", ERROR_CONFIG);
 }
 

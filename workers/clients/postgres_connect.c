@@ -97,7 +97,8 @@ static char *place_text(const struct parameters *p) {
 
 static bool connect_finish(struct postgres *p, struct error *e) {
   uint64_t deadline = clock_monotonic_ns() + p->options.connect_ms * 1000000, since = 0;
-  PostgresPollingStatusType state = PGRES_POLLING_WRITING;
+  // No host of that name, or an option that libpq refuses: there is no socket to wait for, and the library has said why already.
+  PostgresPollingStatusType state = PQstatus(p->link) == CONNECTION_BAD ? PGRES_POLLING_FAILED : PGRES_POLLING_WRITING;
   while (state != PGRES_POLLING_OK) {
     if (state == PGRES_POLLING_FAILED) {
       postgres_connection_error(p, "connect", e);
