@@ -2,6 +2,7 @@
 by independent clients."""
 import json
 import os
+import sqlite3
 
 import pytest
 
@@ -229,6 +230,16 @@ def test_check_finds_missing_privileges(weir, write, server, database, tmp_path)
     assert done.code == 3, done
     assert "no INSERT privilege" in said and "may not create tables" in said
     database.query("DROP OWNED BY reader")
+
+
+def test_a_folder_that_is_not_there_is_waited_for(start, write, tmp_path):
+    (tmp_path / "in.ndjson").write_text('{"id": 1}\n')
+    running = start(write("  out: {from: lines, type: table, url: 'sqlite:nodir/x.db', table: t}\n"), "--once")
+    eventually("it names the folder", lambda: "the folder nodir is not there" in running.err)
+    assert running.alive and "class=outage" in running.err
+    (tmp_path / "nodir").mkdir()
+    assert running.wait().code == 0, running.err
+    assert sqlite3.connect(tmp_path / "nodir" / "x.db").execute("SELECT count(*) FROM t").fetchone() == (1,)
 
 
 @pytest.mark.parametrize("url, word", [("postgresql://nobody@127.0.0.1:1/x", "127.0.0.1"), ("sqlite:/no/such/folder/x.db", "folder")])

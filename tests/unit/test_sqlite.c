@@ -119,7 +119,11 @@ static void test_files_that_cannot_be_opened(void **state) {
   assert_null(sqlite_open(absent, SQLITE_FOR_WRITING, 50, &e));
   assert_int_not_equal(access(absent, F_OK), 0); // neither makes it
   assert_null(sqlite_open(no_folder, SQLITE_MAKE, 50, &e));
+  assert_int_equal(e.class, ERROR_OUTAGE); // somebody may make it
   assert_string_equal(e.code, "cantopen");
+  char *told = memory_print("the folder %s/no is not there", p->folder);
+  assert_non_null(strstr(e.text, told));
+  free(told);
   FILE *f = fopen(text, "w");
   for (int i = 0; i < 100; i++) fputs("this is no database, but long enough to look like one\n", f);
   fclose(f);

@@ -3,10 +3,12 @@
 // Result codes are turned into weir's error classes in one table below; nothing else of the program looks at a number of SQLite's.
 #include "workers/clients/sqlite.h"
 
+#include <errno.h>
 #include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "proto/limits.h"
 #include "proto/memory.h"
@@ -87,6 +89,22 @@ static bool prepare_mode(struct sqlite *db, enum sqlite_mode mode, struct error 
   return false;
 }
 
+// SQLite says only that it cannot open the file; of a folder that is not there nobody would think first.
+static void add_absent_folder(const char *path, struct error *e) {
+  char *folder = memory_text(path), *slash = strrchr(folder, '/');
+  if (slash) *(slash == folder ? slash + 1 : slash) = '\0';
+  if (strcmp(e->code, "cantopen") == 0 && slash && access(folder, F_OK) != 0 && (errno == ENOENT || errno == ENOTDIR))
+    error_add(e, "the folder %s is not there", folder);
+  free(folder);
+}
+
+static struct sqlite *open_failed(struct sqlite *db, const char *path, struct error *e) {
+  add_absent_folder(path, e);
+  error_add(e, "opening %s", path);
+  sqlite_close(db);
+  return NULL;
+}
+
 struct sqlite *sqlite_open(const char *path, enum sqlite_mode mode, unsigned busy_ms, struct error *e) {
   int flags = SQLITE_OPEN_NOMUTEX;
   if (mode == SQLITE_FOR_READING) flags |= SQLITE_OPEN_READONLY;
@@ -96,9 +114,7 @@ struct sqlite *sqlite_open(const char *path, enum sqlite_mode mode, unsigned bus
   int rc = sqlite3_open_v2(path, &db->handle, flags, NULL);
   if (rc != SQLITE_OK) {
     set_error(db->handle, rc, e);
-    error_add(e, "opening %s", path);
-    sqlite_close(db);
-    return NULL;
+    return open_failed(db, path, e);
   }
   sqlite3_extended_result_codes(db->handle, 1);
   sqlite3_busy_timeout(db->handle, (int)busy_ms);
@@ -106,12 +122,7 @@ struct sqlite *sqlite_open(const char *path, enum sqlite_mode mode, unsigned bus
   sqlite3_db_config(db->handle, SQLITE_DBCONFIG_DQS_DML, 0, (int *)NULL);
   sqlite3_db_config(db->handle, SQLITE_DBCONFIG_DQS_DDL, 0, (int *)NULL);
   // Opening reads nothing: only this tells whether the file can be read and is a database.
-  if (!sqlite_exec(db, "PRAGMA schema_version", e) || !prepare_mode(db, mode, e)) {
-    error_add(e, "opening %s", path);
-    sqlite_close(db);
-    return NULL;
-  }
-  return db;
+  return sqlite_exec(db, "PRAGMA schema_version", e) && prepare_mode(db, mode, e) ? db : open_failed(db, path, e);
 }
 
 void sqlite_close(struct sqlite *db) {
