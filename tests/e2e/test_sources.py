@@ -238,3 +238,22 @@ def test_an_emptied_table_is_full_again_from_the_journal(weir, write, site, sqli
     done = weir("run", file, "--once")
     assert done.code == 0, done
     assert numbers(sqlite_target) == list(range(100))
+
+
+def test_what_another_address_has_answered_does_not_flow_into_a_new_target(weir, write, site, sqlite_target, tmp_path):
+    """The same state folder for two addresses, as when a simulator is tried in between: each target has what its own address answered."""
+    site.pages["/one"], site.pages["/two"] = ndjson(1).encode(), ndjson(2).encode()
+    source = "type: http\nurl: %s"
+    assert weir("run", write(source % site.url("/one")), "--once").code == 0
+    os.rename(sqlite_target.path, tmp_path / "kept.db")
+    done = weir("run", write(source % site.url("/two")), "--once")
+    assert done.code == 1 and "was filled with other settings" in done.err and "journal-input.db" in done.err, done
+    assert count(sqlite_target, "out") == 0
+    # With a state folder of its own it goes; and the first one goes on where it was.
+    assert weir("run", write(source % site.url("/two")), "--once", "--state", "two").code == 0
+    assert numbers(sqlite_target) == [2]
+    sqlite_target.empty()
+    os.rename(tmp_path / "kept.db", sqlite_target.path)
+    site.pages["/one"] = ndjson(3).encode()
+    assert weir("run", write(source % site.url("/one")), "--once").code == 0
+    assert numbers(sqlite_target) == [1, 3]

@@ -21,11 +21,26 @@
 enum { FIRST_BACKOFF_MS = 1000 };
 #define HTTP_PARTITION "journal"
 
+// No sink has a position: what the journal holds of another address would flow into a sink that is new, and nobody would know.
+static bool is_own(struct http_source *h, struct error *e) {
+  bool own;
+  if (!journal_is_of(h->journal, h->w->fingerprint, &own, e)) return false;
+  if (own) return true;
+  error_set(
+      e, ERROR_OPERATOR, "identity",
+      "the journal \"%s\" was filled with other settings of source %s (those that decide what flows: url, query, records, ...), and its "
+      "records would flow into a sink that has none yet. Nothing was changed. Choices: set them as they were; give what is new a "
+      "state folder of its own (--state DIR); or `rm %s*` (what it holds and has not delivered is gone)",
+      h->journal_path, h->w->source, h->journal_path);
+  return false;
+}
+
 static bool start_of(void *owner, uint64_t stream, uint64_t *position, struct error *e) {
   struct http_source *h = owner;
   const struct journal_totals *totals = journal_totals(h->journal);
   int64_t micros;
   (void)stream;
+  if (!is_own(h, e)) return false;
   if (strcmp(h->set.start, "latest") == 0) {
     *position = totals->next - 1;
     return true;
@@ -174,7 +189,7 @@ static bool source_work(struct http_source *h, struct error *e) {
   if (stream < 0) return false;
   h->stream = (uint64_t)stream;
   if (!source_settle(&h->source, e) && !(h->source.stop && !error_is_set(e))) return false;
-  if (!h->source.stop && !http_loop(h, e)) return false;
+  if (!h->source.stop && !(journal_sign(h->journal, h->w->fingerprint, e) && http_loop(h, e))) return false;
   http_account(h);
   return source_end(&h->source, e);
 }

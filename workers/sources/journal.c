@@ -27,7 +27,7 @@ struct journal {
 
 static const char schema[] = "CREATE TABLE meta (one INTEGER PRIMARY KEY CHECK (one = 1), format INTEGER NOT NULL, identity TEXT NOT NULL,"
                              " next INTEGER NOT NULL, trimmed INTEGER NOT NULL, polls INTEGER NOT NULL, unchanged INTEGER NOT NULL,"
-                             " bytes INTEGER NOT NULL);"
+                             " bytes INTEGER NOT NULL, fingerprint TEXT NOT NULL DEFAULT '');"
                              "CREATE TABLE records (position INTEGER PRIMARY KEY, kind INTEGER NOT NULL, arrival INTEGER NOT NULL,"
                              " newest INTEGER NOT NULL, body BLOB NOT NULL);"
                              "CREATE INDEX records_old ON records (position) WHERE newest = 0;"
@@ -60,11 +60,18 @@ static bool schema_make(struct journal *j, struct error *e) {
   char identity[JOURNAL_IDENTITY];
   if (!identity_make(identity, e) || !sqlite_begin(j->db, e)) return false;
   struct sqlite_query *q =
-      sqlite_exec(j->db, schema, e) ? sqlite_prepare(j->db, "INSERT INTO meta VALUES (1, ?, ?, 1, 0, 0, 0, 0)", e) : NULL;
+      sqlite_exec(j->db, schema, e) ? sqlite_prepare(j->db, "INSERT INTO meta VALUES (1, ?, ?, 1, 0, 0, 0, 0, '')", e) : NULL;
   if (!q) return false;
   sqlite_bind_int(q, 1, JOURNAL_FORMAT);
   sqlite_bind_cstring(q, 2, identity);
   return sqlite_run(q, e) && sqlite_commit(j->db, e);
+}
+
+// A journal of an earlier version does not say with which settings it was filled.
+static bool meta_mend(struct journal *j, struct error *e) {
+  int64_t has = 0;
+  if (!sqlite_one_int(j->db, "SELECT count(*) FROM pragma_table_info('meta') WHERE name = 'fingerprint'", 0, &has, e)) return false;
+  return has > 0 || sqlite_exec(j->db, "ALTER TABLE meta ADD COLUMN fingerprint TEXT NOT NULL DEFAULT ''", e);
 }
 
 static bool meta_load(struct journal *j, struct error *e) {
@@ -98,7 +105,7 @@ struct journal *journal_open(const char *path, struct error *e) {
   int64_t tables = 0;
   bool good = file_make(path, e) && (j->db = sqlite_open(path, SQLITE_FOR_WRITING, BUSY_MS, e));
   good = good && sqlite_one_int(j->db, "SELECT count(*) FROM sqlite_schema", 0, &tables, e);
-  good = good && (tables > 0 || schema_make(j, e)) && meta_load(j, e);
+  good = good && (tables > 0 ? meta_mend(j, e) : schema_make(j, e)) && meta_load(j, e);
   if (good) return j;
   error_add(e, "opening the journal");
   journal_close(j);
@@ -110,6 +117,23 @@ void journal_close(struct journal *j) {
   sqlite_close(j->db);
   free(j->path);
   free(j);
+}
+
+bool journal_is_of(struct journal *j, const char *fingerprint, bool *is, struct error *e) {
+  struct sqlite_query *q = sqlite_prepare(j->db, "SELECT next = 1 OR fingerprint IN ('', ?1) FROM meta", e);
+  if (!q) return false;
+  sqlite_bind_cstring(q, 1, fingerprint);
+  bool good = sqlite_step(q, e) == SQLITE_GOT_ROW;
+  *is = good && sqlite_column_int(q, 0) != 0;
+  sqlite_reset(q);
+  return good;
+}
+
+bool journal_sign(struct journal *j, const char *fingerprint, struct error *e) {
+  struct sqlite_query *q = sqlite_prepare(j->db, "UPDATE meta SET fingerprint = ?1 WHERE fingerprint <> ?1", e);
+  if (!q) return false;
+  sqlite_bind_cstring(q, 1, fingerprint);
+  return sqlite_run(q, e);
 }
 
 const char *journal_identity(const struct journal *j) {
