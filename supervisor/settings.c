@@ -233,6 +233,18 @@ static bool take_ratio(const struct take *t, const struct config_node *node) {
   return true;
 }
 
+// Every list holds names of nodes, columns or files: one that stands there twice was meant to be another one.
+static bool is_first(const struct take *t, const struct config_node *list, size_t index) {
+  const struct config_node *one = &list->entries[index].value;
+  char quote[80];
+  for (size_t i = 0; i < index; i++) {
+    const struct config_node *before = &list->entries[i].value;
+    if (before->kind == CONFIG_TEXT && !before->broken && strcmp(before->text, one->text) == 0)
+      return complain(t, one, NULL, "names `%s` twice", shown(t, one, quote));
+  }
+  return true;
+}
+
 // A text, or a list of texts; an array either way.
 static bool take_texts(const struct take *t, const struct config_node *node) {
   bool fine = true;
@@ -244,7 +256,7 @@ static bool take_texts(const struct take *t, const struct config_node *node) {
     if (one->kind != CONFIG_TEXT)
       fine = complain(t, one, NULL, "is a list of texts: no room for %s", config_kind_name(one->kind));
     else
-      fine &= !one->broken && take_text_type(t, one);
+      fine &= !one->broken && take_text_type(t, one) && is_first(t, node, i);
   }
   return fine;
 }

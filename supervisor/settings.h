@@ -30,8 +30,8 @@ enum setting_type {
   SETTING_PATH,     // path of a file
   SETTING_URL,
   SETTING_SQL,      // a SELECT, or expressions
-  SETTING_NODES,    // name of a node, or a list of names
-  SETTING_TEXTS,    // a text, or a list of texts
+  SETTING_NODES,    // name of a node, or a list of names, none of them twice
+  SETTING_TEXTS,    // a text, or a list of texts, none of them twice
   SETTING_TEXT_MAP, // names with texts
   SETTING_MAPS,     // a list of maps of texts
   SETTING_COLUMNS,  // names with types
