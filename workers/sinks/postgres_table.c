@@ -43,9 +43,12 @@ bool postgres_table_exists(struct postgres *p, const char *quoted, bool *exists,
 }
 
 bool postgres_table_read(struct postgres *p, const char *quoted, struct table *t, uint32_t *relation, struct error *e) {
-  // A domain is sent as the type that it is made of; the server checks the rest.
+  // A domain is sent as the type that it is made of; the server checks the rest. A trigger before the insert may fill any column.
   static const char sql[] =
-      "SELECT a.attname, a.attnotnull, a.attgenerated <> '' OR a.attidentity = 'a', b.oid, format_type(b.oid, NULL), t.oid, a.attrelid "
+      "SELECT a.attname, a.attnotnull, a.attgenerated <> '' OR a.attidentity = 'a', b.oid, format_type(b.oid, NULL), t.oid, a.attrelid, "
+      "a.atthasdef OR a.attidentity <> '' OR t.typdefault IS NOT NULL OR EXISTS (SELECT FROM pg_trigger g WHERE g.tgrelid = a.attrelid "
+      "AND NOT g.tgisinternal AND g.tgtype & 7 = 7), "
+      "CASE WHEN b.typname IN ('varchar', 'bpchar') THEN greatest(coalesce(nullif(t.typtypmod, -1), a.atttypmod) - 4, 0) ELSE 0 END "
       "FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid JOIN pg_type b ON b.oid = coalesce(nullif(t.typbasetype, 0), t.oid) "
       "WHERE a.attrelid = to_regclass($1) AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum";
   struct postgres_result *r = ask(p, sql, quoted, NULL, e);
@@ -58,6 +61,8 @@ bool postgres_table_read(struct postgres *p, const char *quoted, struct table *t
     column->oid = oid;
     column->declared_oid = (uint32_t)postgres_int(r, i, 5);
     *relation = (uint32_t)postgres_int(r, i, 6);
+    column->filled = postgres_text(r, i, 7)[0] == 't';
+    column->most = postgres_int(r, i, 8);
     if (column->type == COLUMN_OTHER) column->cast = memory_text(postgres_text(r, i, 4));
   }
   postgres_result_free(r);

@@ -50,9 +50,11 @@ static enum column_type type_of(const char *declared) {
 // ---- reading
 
 bool sqlite_table_read(struct sqlite *db, const char *name, struct table *t, bool *exists, struct error *e) {
+  // A lone INTEGER PRIMARY KEY is the rowid, which SQLite makes up.
+  static const char sql[] = "SELECT name, type, \"notnull\", hidden, dflt_value IS NOT NULL OR (pk AND type = 'INTEGER' COLLATE NOCASE AND "
+                            "sum(pk > 0) OVER () = 1) FROM pragma_table_xinfo(?1) WHERE hidden <> 1 ORDER BY cid";
   *exists = false;
-  struct sqlite_query *q =
-      sqlite_prepare(db, "SELECT name, type, \"notnull\", hidden FROM pragma_table_xinfo(?1) WHERE hidden <> 1 ORDER BY cid", e);
+  struct sqlite_query *q = sqlite_prepare(db, sql, e);
   if (!q) return false;
   sqlite_bind_cstring(q, 1, name);
   enum sqlite_outcome outcome;
@@ -65,6 +67,7 @@ bool sqlite_table_read(struct sqlite *db, const char *name, struct table *t, boo
     struct column *column = table_add(t, sqlite_column_text(q, 0, NULL), type_of(sqlite_column_text(q, 1, NULL)));
     column->not_null = sqlite_column_int(q, 2) != 0;
     column->generated = sqlite_column_int(q, 3) != 0;
+    column->filled = sqlite_column_int(q, 4) != 0;
     *exists = true;
   }
   return outcome == SQLITE_END;

@@ -41,11 +41,13 @@ struct column {
   enum column_type type;
   bool not_null;
   bool generated;        // by the database: never sent
+  bool filled;           // the database has a value for a row that gives none (a default, a sequence); of a table that was read
   bool used;             // some record had it (or `columns:` names it): it stands in the statements
   unsigned key;          // its place in the sink's key, from 1; 0: no part of it
   bool guessed;          // the type is not known: a number makes it double, anything else text
   uint32_t oid;          // PostgreSQL: of the base type
   uint32_t declared_oid; // PostgreSQL: of the type as declared, which may be a domain
+  int64_t most;          // PostgreSQL, of a text: characters that it takes, as varchar(3) says; 0: any number
   char *cast;            // PostgreSQL, COLUMN_OTHER: the type to cast text to; else NULL
 };
 

@@ -73,13 +73,36 @@ static void check_column(struct check *c, const struct table_settings *s, const 
   if (fit == FITS_NEVER)
     check_find(c, CHECK_ERROR, "table", -1, NULL, "column %s of %s is of type %s and cannot hold %s", to->name, s->table,
                column_type_name(to->type), column_type_name(from->type));
+  else if (to->most > 0 && !from->guessed)
+    check_find(c, CHECK_WARNING, "table", -1, NULL,
+               "column %s of %s takes at most %lld character%s; a %s that is longer becomes a dead letter", to->name, s->table,
+               (long long)to->most, to->most == 1 ? "" : "s", column_type_name(from->type));
   else if (fit == FITS_SOMETIMES)
     check_find(c, CHECK_WARNING, "table", -1, NULL, "column %s of %s is of type %s; a %s that does not fit becomes a dead letter", to->name,
                s->table, column_type_name(to->type), column_type_name(from->type));
 }
 
+static bool is_given(const struct check *c, const struct table *input, const struct column *column) {
+  if (table_leaves_out(input, column->name, column->length)) return false;
+  for (size_t i = 0; i < c->column_count; i++)
+    if (strcmp(c->columns[i].name, column->name) == 0) return true;
+  return false;
+}
+
+// Neither a conflict nor an update comes before the refusal of a null: an upsert would not store a single row either.
+static void check_needed(struct check *c, const struct table_settings *s, const struct table *input, const struct table *there) {
+  for (size_t i = 0; i < there->count && c->columns_known; i++) {
+    const struct column *column = &there->columns[i];
+    if (!column->not_null || column->filled || column->generated || is_given(c, input, column)) continue;
+    check_find(c, CHECK_ERROR, "table", -1, NULL,
+               "column %s of %s is NOT NULL without a default, and nothing is given for it: every row would be refused", column->name,
+               s->table);
+  }
+}
+
 void check_columns(struct check *c, const struct table_settings *s, const struct table *input, const struct table *there) {
   for (size_t i = 0; i < input->count; i++) check_column(c, s, &input->columns[i], there);
+  check_needed(c, s, input, there);
 }
 
 // ---- the whole
