@@ -5,6 +5,7 @@
 #include <gnu/libc-version.h>
 
 #include "proto/json_shim.h"
+#include "proto/version.h"
 #include "supervisor/config_yaml.h"
 #include "supervisor/json_text.h"
 #include "workers/workers.h"

@@ -4,6 +4,4 @@
 
 #include "proto/buffer.h"
 
-#define WEIR_VERSION "0.1.0"
-
 void version_print(bool json, struct buffer *out);

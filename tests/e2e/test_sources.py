@@ -192,6 +192,7 @@ def test_all_pages_of_an_answer_arrive(weir, write, site, sqlite_target):
     assert done.code == 0, done
     assert numbers(sqlite_target) == list(range(35))
     assert [path for path, _ in site.seen] == ["/items?page=%d" % n for n in range(4)]
+    assert {headers["User-Agent"] for _, headers in site.seen} == {"weir/" + weir("version", "--json").json["weir"]}
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@
 
 #include "proto/buffer.h"
 #include "proto/hash.h"
+#include "proto/version.h"
 
 static void pairs_load(struct http_pairs *pairs, struct job_value map) {
   struct job_walk walk = job_walk_start(map);
@@ -94,7 +95,7 @@ bool http_settings_load(struct http_settings *s, struct job_value settings, stru
                               .basic = job_text(auth, "basic", NULL),
                               .bearer = job_text(auth, "bearer", NULL),
                               .ca_file = job_text(settings, "ca_file", NULL),
-                              .user_agent = job_text(settings, "user_agent", "weir"),
+                              .user_agent = job_text(settings, "user_agent", "weir/" WEIR_VERSION),
                               .records = job_text(settings, "records", ""),
                               .key = job_text(settings, "key", NULL),
                               .start = job_text(settings, "start", "earliest"),
