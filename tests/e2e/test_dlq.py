@@ -62,6 +62,18 @@ def test_list_and_filters(weir, filled):
     assert text.code == 0 and len(text.out.splitlines()) == 4
 
 
+def test_a_node_that_is_not_there_is_told_with_those_that_are(weir, filled):
+    file, _ = filled
+    for verb in (["list"], ["list", "--json"], ["export"], ["drop", "--yes"], ["retry"]):
+        done = weir("dlq", verb[0], file, "--state", "state", "--node", "nope", *verb[1:])
+        assert done.code == 2 and done.out == "", done
+        assert done.err == 'weir: the pipeline letters has no node "nope"; its nodes are lines, cleaned, out\n', done
+    assert listed(weir, file, "--node", "out") == []
+    # What a node left behind that the file has no more can still be asked for.
+    file.write_text(file.read_text().replace("cleaned", "washed"))
+    assert [letter["node"] for letter in listed(weir, file, "--node", "cleaned")] == ["cleaned"] * 3
+
+
 def test_show_and_export_give_the_original(weir, filled):
     file, _ = filled
     broken, = listed(weir, file, "--node", "lines")
