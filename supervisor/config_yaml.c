@@ -137,6 +137,7 @@ static void take_scalar(struct reading *r, const yaml_event_t *event, struct con
     length = strlen(value);
   }
   node->style = scalar_style(event->data.scalar.style);
+  if (event->start_mark.line == event->end_mark.line) node->width = mark_column(event->end_mark) - node->column;
   node->written = memory_text_n(value, length);
   node->text = memory_text_n(value, length);
   node->written_length = node->length = length;

@@ -25,6 +25,7 @@ struct config_span {
 struct config_node {
   enum config_kind kind;
   int line, column; // from 1; columns count characters
+  int width;        // characters of a text in its line, quotes included; 0: a list, a map, or a text of several lines
   // CONFIG_TEXT. `written` is what YAML gave; `text` is the same with ${...} replaced, once config_substitute has been here.
   enum config_style style;
   char *written, *text;

@@ -71,6 +71,7 @@ struct plan {
 struct plan_message {
   enum check_level level;
   int line, column; // from 1
+  int width;        // characters that it is about; 0: the word that begins there
   char *text, *suggestion;
 };
 // What is no reader's business in the file: from one character to another, both included.

@@ -13,7 +13,17 @@
 
 // ---- where a finding belongs
 
-// "columns.lon": the node's map, then one name a step. A name may hold dots itself, so the longest one that is there wins.
+// What stands in a list, as the last step of a path; a text is a list of one.
+static const struct config_entry *find_element(const struct config_entry *entry, const char *text) {
+  const struct config_node *value = &entry->value;
+  if (value->kind == CONFIG_TEXT) return entry;
+  for (size_t i = 0; value->kind == CONFIG_LIST && i < value->count; i++)
+    if (value->entries[i].value.kind == CONFIG_TEXT && strcmp(value->entries[i].value.text, text) == 0) return &value->entries[i];
+  return NULL;
+}
+
+// "columns.lon" or, where the setting is a list, "key.id": the node's map, then one name a step. A name may hold dots itself, so the
+// longest one that is there wins.
 static const struct config_entry *find_setting(const struct config_node *map, const char *path, bool *whole) {
   size_t length = strlen(path);
   for (size_t take = length; take > 0; take--) {
@@ -23,11 +33,23 @@ static const struct config_entry *find_setting(const struct config_node *map, co
     free(name);
     if (!entry) continue;
     *whole = take == length;
-    const struct config_entry *inner = *whole ? NULL : find_setting(&entry->value, path + take + 1, whole);
+    if (*whole) return entry;
+    const struct config_entry *inner = find_element(entry, path + take + 1);
+    *whole = inner != NULL;
+    if (!inner) inner = find_setting(&entry->value, path + take + 1, whole);
     return inner ? inner : entry;
   }
   *whole = false;
   return NULL;
+}
+
+// Of the whole text (offset -1) without its quotes, or of a word in it.
+static struct plan_place place_of(const struct draft *d, const struct config_node *value, long offset) {
+  struct plan_place place = {0};
+  config_place_value(&d->source, value, offset > 0 ? (size_t)offset : 0, &place.line, &place.column);
+  bool quoted = value->style == CONFIG_SINGLE || value->style == CONFIG_DOUBLE;
+  if (offset < 0 && value->width > 0) place.width = value->width - (quoted ? 2 : 0);
+  return place;
 }
 
 static void report_finding(struct draft *d, size_t index, const struct check_finding *f) {
@@ -37,18 +59,17 @@ static void report_finding(struct draft *d, size_t index, const struct check_fin
   bool shared = node->at_brokers && f->setting && strncmp(f->setting, "kafka", 5) == 0;
   const struct config_node *map = shared ? &d->root : &d->nodes[index].entry->value;
   const struct config_entry *entry = f->setting ? find_setting(map, f->setting, &whole) : NULL;
-  int line = node->line, column = node->column;
-  if (entry && whole && entry->value.kind == CONFIG_TEXT && (f->offset >= 0 || entry->value.style != CONFIG_BLOCK)) {
-    config_place_value(&d->source, &entry->value, f->offset > 0 ? (size_t)f->offset : 0, &line, &column);
-  } else if (entry) {
-    line = entry->line;
-    column = entry->column;
-  }
+  struct plan_place place = {.line = node->line, .column = node->column};
+  if (entry && whole && entry->value.kind == CONFIG_TEXT && (f->offset >= 0 || entry->value.style != CONFIG_BLOCK))
+    place = place_of(d, &entry->value, f->offset);
+  else if (entry)
+    place = (struct plan_place){.line = entry->line, .column = entry->column};
+  const char *suggestion = entry && entry->value.secret ? NULL : f->suggestion; // it may repeat what must not be shown
   if (shared && f->level == CHECK_ERROR) d->brokers_away = true;
   if (shared && entry)
-    plan_report_add(d->report, f->level, line, column, f->suggestion, "%s", f->text);
+    plan_report_add_wide(d->report, f->level, place, suggestion, "%s", f->text);
   else
-    plan_report_add(d->report, f->level, line, column, f->suggestion, "%s `%s`: %s", plan_section_word(node->section), node->name, f->text);
+    plan_report_add_wide(d->report, f->level, place, suggestion, "%s `%s`: %s", plan_section_word(node->section), node->name, f->text);
 }
 
 // ---- asking

@@ -192,8 +192,8 @@ static void link_one(struct draft *d, struct plan_node *node, const struct confi
   if (other < p->node_count) {
     enum plan_section section = p->nodes[other].section;
     if (section == PLAN_SINK || section == PLAN_LOOKUP)
-      plan_report_add(d->report, CHECK_ERROR, text->line, text->column, NULL, "%s `%s` cannot read `%s`: that is a %s", word, node->name,
-                      text->text, plan_section_word(section));
+      plan_report_add_value(d->report, CHECK_ERROR, text, NULL, "%s `%s` cannot read `%s`: that is a %s", word, node->name, text->text,
+                            plan_section_word(section));
     else
       add_from(node, other);
     return;
@@ -202,8 +202,8 @@ static void link_one(struct draft *d, struct plan_node *node, const struct confi
   struct suggest near = suggest_start(text->text);
   for (size_t i = 0; i < p->node_count; i++)
     if (p->nodes[i].section != PLAN_SINK && p->nodes[i].section != PLAN_LOOKUP) suggest_try(&near, p->nodes[i].name);
-  plan_report_add(d->report, CHECK_ERROR, text->line, text->column, near.best, "%s `%s` reads `%.100s`, which is not there", word,
-                  node->name, text->text);
+  plan_report_add_value(d->report, CHECK_ERROR, text, near.best, "%s `%s` reads `%.100s`, which is not there", word, node->name,
+                        text->text);
 }
 
 static void link_from(struct draft *d, size_t index) {

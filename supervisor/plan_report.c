@@ -10,6 +10,7 @@
 
 #include "proto/utf8.h"
 #include "supervisor/config_file.h"
+#include "supervisor/config_yaml.h"
 #include "supervisor/secret.h"
 
 enum {
@@ -34,25 +35,46 @@ static bool is_known(const struct plan_report *report, enum check_level level, i
   return false;
 }
 
-void plan_report_add(struct plan_report *report, enum check_level level, int line, int column, const char *suggestion, const char *format,
-                     ...) {
+void plan_report_add_list(struct plan_report *report, enum check_level level, struct plan_place place, const char *suggestion,
+                          const char *format, va_list list) {
   if (level == CHECK_ERROR) report->failed = true;
   if (report->count >= REPORT_MOST) return;
   char text[ERROR_TEXT * 4];
-  va_list list;
-  va_start(list, format);
   vsnprintf(text, sizeof text, format, list);
-  va_end(list);
   make_harmless(text, level == CHECK_NOTE);
-  if (is_known(report, level, line, column, text)) return;
+  if (is_known(report, level, place.line, place.column, text)) return;
   if ((report->count & (report->count - 1)) == 0)
     report->messages = memory_resize(report->messages, (report->count ? report->count * 2 : 1) * sizeof *report->messages);
   struct plan_message *m = &report->messages[report->count++];
-  *m = (struct plan_message){.level = level, .line = line, .column = column, .text = memory_text(text)};
+  *m = (struct plan_message){.level = level, .line = place.line, .column = place.column, .width = place.width, .text = memory_text(text)};
   if (suggestion) {
     m->suggestion = memory_text(suggestion);
     make_harmless(m->suggestion, false);
   }
+}
+
+void plan_report_add(struct plan_report *report, enum check_level level, int line, int column, const char *suggestion, const char *format,
+                     ...) {
+  va_list list;
+  va_start(list, format);
+  plan_report_add_list(report, level, (struct plan_place){line, column, 0}, suggestion, format, list);
+  va_end(list);
+}
+
+void plan_report_add_wide(struct plan_report *report, enum check_level level, struct plan_place place, const char *suggestion,
+                          const char *format, ...) {
+  va_list list;
+  va_start(list, format);
+  plan_report_add_list(report, level, place, suggestion, format, list);
+  va_end(list);
+}
+
+void plan_report_add_value(struct plan_report *report, enum check_level level, const struct config_node *value, const char *suggestion,
+                           const char *format, ...) {
+  va_list list;
+  va_start(list, format);
+  plan_report_add_list(report, level, (struct plan_place){value->line, value->column, value->width}, suggestion, format, list);
+  va_end(list);
 }
 
 // Insertion sort: stable, and there are few.
@@ -142,6 +164,18 @@ static bool is_word(char c) {
   return isalnum((unsigned char)c) || c == '_';
 }
 
+// Draws on from the character at `at`, where the caret stands: below the whole value, or below the word.
+static void draw_line_below(struct buffer *out, const unsigned char *at, const unsigned char *end, int width) {
+  bool word = width == 0;
+  if (at == end || (word && !is_word((char)*at))) return;
+  for (int column = 0; at < end && (word ? is_word((char)*at) : column < width); column++) {
+    size_t bytes = utf8_step(at, (size_t)(end - at));
+    if (bytes == 0) bytes = 1;
+    for (int i = column == 0; i < character_width(at, bytes); i++) buffer_byte(out, '~');
+    at += bytes;
+  }
+}
+
 struct look {
   const char *strong, *error, *warning, *caret, *plain;
 };
@@ -174,8 +208,7 @@ static void print_line(const struct plan_report *report, const char *text, const
   if (length > SHOWN_COLUMNS * 4) length = SHOWN_COLUMNS * 4;
   while (length > 0 && (shown[length] & 0xc0) == 0x80) length--;
   buffer_print(out, "%5d | %.*s\n      | %.*s%s^", m->line, (int)length, shown, (int)under.length, (const char *)under.at, look->caret);
-  if (left > 0 && is_word((char)*at))
-    while (--left > 0 && is_word((char)*++at)) buffer_byte(out, '~');
+  if (at < shown + length) draw_line_below(out, at, shown + length, m->width);
   buffer_print(out, "%s\n", look->plain);
   buffer_free(&under);
   free(line);

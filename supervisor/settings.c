@@ -110,14 +110,17 @@ static bool complain(const struct take *t, const struct config_node *node, const
   va_start(list, format);
   vsnprintf(text, sizeof text, format, list);
   va_end(list);
-  plan_report_add(t->context->report, CHECK_ERROR, node->line, node->column, suggestion, "`%s` %s", t->setting->name, text);
+  plan_report_add_value(t->context->report, CHECK_ERROR, node, suggestion, "`%s` %s", t->setting->name, text);
   return false;
+}
+
+static bool is_hidden(const struct take *t, const struct config_node *node) {
+  return node->secret || (t->setting->flags & SETTING_SECRET);
 }
 
 // What the file says, for messages: shortened; as it was written where the value may be a secret.
 static const char *shown(const struct take *t, const struct config_node *node, char out[80]) {
-  bool hidden = node->secret || (t->setting->flags & SETTING_SECRET);
-  const char *text = hidden ? (node->span_count ? node->written : "...") : node->text;
+  const char *text = is_hidden(t, node) ? (node->span_count ? node->written : "...") : node->text;
   snprintf(out, 80, strlen(text) > 60 ? "%.57s..." : "%s", text);
   return out;
 }
@@ -169,6 +172,11 @@ static bool in_range(const struct take *t, const struct config_node *node, int64
   return complain(t, node, NULL, "must be from %s to %s, not `%s`", least, most, shown(t, node, quote));
 }
 
+// A hidden value must not come out as a suggestion either.
+static const char *suggested(const struct take *t, const struct config_node *node, const char *near) {
+  return is_hidden(t, node) ? NULL : near;
+}
+
 static bool take_int(const struct take *t, const struct config_node *node) {
   const struct setting *s = t->setting;
   char quote[80], least[32], most[32];
@@ -189,13 +197,14 @@ static bool take_int(const struct take *t, const struct config_node *node) {
 }
 
 static bool take_duration(const struct take *t, const struct config_node *node) {
-  char quote[80], least[32], most[32];
+  char quote[80], least[32], most[32], near[VALUE_TEXT];
   int64_t value = 0, bare;
   if (value_int(node->text, &bare) && bare != 0)
     return complain(t, node, NULL, "needs a unit: `%s` as %sms, %ss, %sm, %sh or %sd?", shown(t, node, quote), quote, quote, quote, quote,
                     quote);
   if (!clock_duration(node->text, node->length, &value))
-    return complain(t, node, NULL, "must be a time as 100ms, 30s, 5m, 24h, 90d or 1h30m, not `%s`", shown(t, node, quote));
+    return complain(t, node, value_duration_near(node->text, near) ? suggested(t, node, near) : NULL,
+                    "must be a time as 100ms, 30s, 5m, 24h, 90d or 1h30m, not `%s`", shown(t, node, quote));
   value_duration_text(t->setting->least, least);
   value_duration_text(t->setting->most, most);
   if (!in_range(t, node, value, least, most)) return false;
@@ -203,15 +212,29 @@ static bool take_duration(const struct take *t, const struct config_node *node) 
   return true;
 }
 
+static bool is_power_of_two(int64_t value) {
+  return value > 0 && (value & (value - 1)) == 0;
+}
+
+// A size that would be refused again, since a ring needs a power of two, is no help.
+static const char *near_size(const struct take *t, const struct config_node *node, char near[VALUE_TEXT]) {
+  int64_t value;
+  if (!value_size_near(node->text, near) || !value_size(near, &value)) return NULL;
+  return t->setting->type == SETTING_RING && !is_power_of_two(value) ? NULL : suggested(t, node, near);
+}
+
 static bool take_size(const struct take *t, const struct config_node *node) {
-  char quote[80], least[32], most[32];
+  char quote[80], least[32], most[32], near[VALUE_TEXT];
   int64_t value = 0;
   if (!value_size(node->text, &value))
-    return complain(t, node, NULL, "must be a size as 4096, 64KiB, 2MiB or 1GiB, not `%s`", shown(t, node, quote));
+    return complain(t, node, near_size(t, node, near),
+                    t->setting->type == SETTING_RING ? "must be a size that is a power of two, as 1MiB, 2MiB, 4MiB, not `%s`"
+                                                     : "must be a size as 4096, 64KiB, 2MiB or 1GiB, not `%s`",
+                    shown(t, node, quote));
   value_size_text(t->setting->least, least);
   value_size_text(t->setting->most, most);
   if (!in_range(t, node, value, least, most)) return false;
-  if (t->setting->type == SETTING_RING && (value & (value - 1)) != 0)
+  if (t->setting->type == SETTING_RING && !is_power_of_two(value))
     return complain(t, node, NULL, "must be a power of two, as 1MiB, 2MiB, 4MiB, not `%s`", shown(t, node, quote));
   put_int(t->out, value);
   return true;

@@ -113,3 +113,67 @@ void value_size_text(int64_t bytes, char out[32]) {
   while (unit > 0 && bytes % size_units[unit].factor != 0) unit--;
   snprintf(out, 32, "%" PRId64 "%s", bytes / size_units[unit].factor, unit ? size_units[unit].name : " bytes");
 }
+
+// ---- what was probably meant
+
+struct word {
+  const char *word;
+  int64_t factor;
+  const char *unit; // as the language writes it; NULL: in another unit
+};
+static const struct word duration_words[] = {
+    {"ms", 1, "ms"},           {"msec", 1, "ms"},         {"msecs", 1, "ms"},        {"millis", 1, "ms"},     {"millisecond", 1, "ms"},
+    {"milliseconds", 1, "ms"}, {"s", 1000, "s"},          {"sec", 1000, "s"},        {"secs", 1000, "s"},     {"second", 1000, "s"},
+    {"seconds", 1000, "s"},    {"m", 60000, "m"},         {"min", 60000, "m"},       {"mins", 60000, "m"},    {"minute", 60000, "m"},
+    {"minutes", 60000, "m"},   {"h", 3600000, "h"},       {"hr", 3600000, "h"},      {"hrs", 3600000, "h"},   {"hour", 3600000, "h"},
+    {"hours", 3600000, "h"},   {"d", 86400000, "d"},      {"day", 86400000, "d"},    {"days", 86400000, "d"}, {"w", 604800000, NULL},
+    {"wk", 604800000, NULL},   {"week", 604800000, NULL}, {"weeks", 604800000, NULL}};
+// A bare K, M, G is taken for the binary one, as most programs do.
+static const struct word size_words[] = {{"B", 1, "B"},         {"byte", 1, "B"},      {"bytes", 1, "B"},       {"k", 1024, "KiB"},
+                                         {"KiB", 1024, "KiB"},  {"kB", 1000, "kB"},    {"m", 1 << 20, "MiB"},   {"MiB", 1 << 20, "MiB"},
+                                         {"MB", 1000000, "MB"}, {"g", 1 << 30, "GiB"}, {"GiB", 1 << 30, "GiB"}, {"GB", 1000000000, "GB"}};
+
+static const struct word *find_word(const struct word *words, size_t count, const char *text) {
+  for (size_t i = 0; i < count; i++)
+    if (strcasecmp(words[i].word, text) == 0) return &words[i];
+  return NULL;
+}
+
+// "1.5 GiB": one number, perhaps with a fraction, and one word; *number is what stands before the word, *amount both together.
+static const struct word *read_amount(const char *text, const struct word *words, size_t count, double *number, int64_t *amount) {
+  char *end;
+  if (!is_digit(*text)) return NULL;
+  *number = strtod(text, &end);
+  end += strspn(end, " _");
+  const struct word *word = find_word(words, count, end);
+  double whole = word ? *number * (double)word->factor : -1;
+  if (!word || whole > 1e15 || whole != floor(whole)) return NULL;
+  *amount = (int64_t)whole;
+  return word;
+}
+
+bool value_duration_near(const char *text, char out[VALUE_TEXT]) {
+  double number;
+  int64_t amount;
+  const struct word *word = read_amount(text, duration_words, sizeof duration_words / sizeof *duration_words, &number, &amount);
+  if (!word) return false;
+  if (word->unit && number == floor(number))
+    snprintf(out, VALUE_TEXT, "%.0f%s", number, word->unit);
+  else
+    value_duration_text(amount, out);
+  return true;
+}
+
+bool value_size_near(const char *text, char out[VALUE_TEXT]) {
+  double number;
+  int64_t amount;
+  const struct word *word = read_amount(text, size_words, sizeof size_words / sizeof *size_words, &number, &amount);
+  if (!word) return false;
+  if (number == floor(number))
+    snprintf(out, VALUE_TEXT, "%.0f%s", number, word->unit);
+  else if (word->factor % 1024 == 0)
+    value_size_text(amount, out);
+  else
+    snprintf(out, VALUE_TEXT, "%" PRId64, amount);
+  return true;
+}

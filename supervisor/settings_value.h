@@ -2,6 +2,7 @@
 // the workers read them. No function here knows a setting or a place; settings.c calls them and makes the messages.
 #pragma once
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 bool value_int(const char *text, int64_t *value);         // decimal digits with an optional sign; nothing else
@@ -14,3 +15,7 @@ bool value_node_name(const char *text);                   // a letter or _, then
 // "1h30m", "2MiB": the shortest way to write it, into `out`.
 void value_duration_text(int64_t milliseconds, char out[32]);
 void value_size_text(int64_t bytes, char out[32]);
+// What was probably meant by a text that is none: "5 minutes" is 5m, "1.5GiB" is 1536MiB. False: nobody knows.
+enum { VALUE_TEXT = 32 };
+bool value_duration_near(const char *text, char out[VALUE_TEXT]);
+bool value_size_near(const char *text, char out[VALUE_TEXT]);

@@ -17,8 +17,8 @@
 
 enum worker_role { WORKER_PRODUCER, WORKER_TRANSFORMER, WORKER_SINKER, WORKER_LOOKUP };
 
-// One remark of a check. `setting` names the setting of the node ("sql", "key", "columns.lon"), `offset` a byte in its text (-1: the
-// whole), so that the caller can point at file:line:col.
+// One remark of a check. `setting` names the setting of the node ("sql", "columns.lon", "key.id": in a list), `offset` a byte in its text
+// (-1: the whole), so that the caller can point at file:line:col.
 enum check_level { CHECK_ERROR, CHECK_WARNING, CHECK_NOTE };
 struct check_finding {
   enum check_level level;

@@ -63,7 +63,7 @@ BROKEN = {
                      (8, 12, "`lanes` must be auto or a whole number", "some", None)]),
     "out of range": ("ring: 2GiB\ndead_letters: {stop_above: 200%}\nsources:\n  lines: {type: file, path: x, lanes: 65}\n" + SINK,
                      [(1, 7, "`ring` must be from 64KiB to 1GiB", "2GiB", None),
-                      (2, 28, "`stop_above` must be a share", "200", None),
+                      (2, 28, "`stop_above` must be a share", "200%", None),
                       (4, 39, "`lanes` must be from 1 to 64, not `65`", "65", None)]),
     "no power of two": ("ring: 3MiB\n" + SOURCE + SINK, [(1, 7, "power of two", "3MiB", None)]),
     "missing reference": (SOURCE + "sinks:\n  out: {from: linse, type: file, path: x}\n",
@@ -90,6 +90,13 @@ BROKEN = {
     "tag": ("sources:\n  lines: {type: !!str file, path: x}\n" + SINK, [(2, 17, "tags (`!`)", None, None)]),
     "two documents": (SOURCE + SINK + "---\na: b\n", [(5, 1, "a second document", None, None)]),
     "tab": ("sources:\n\tlines: {}\n", [(2, 1, "a tab cannot indent", None, None)]),
+    "values with blanks": ("ring: 10 MB\ndead_letters: {max_bytes: 1.5GiB}\nsources:\n  lines: {type: http, url: 'http://h/', every: 5 minutes}\n"
+                           "sinks:\n  out: {from: lines, type: table, url: '/tmp/ab.db', table: t, bytes: '10 MB'}\n",
+                           [(1, 7, "`ring` must be a size that is a power of two", "10 MB", None),
+                            (2, 27, "`max_bytes` must be a size", "1.5GiB", "1536MiB"),
+                            (4, 48, "`every` must be a time", "5 minutes", "5m"),
+                            (6, 41, "this is no address of a target", "/tmp/ab.db", "sqlite:/tmp/ab.db"),
+                            (6, 71, "`bytes` must be a size", "'10 MB'", "10MB")]),
     "not YAML": ("sources: [\n", [(2, 1, "this is not YAML", None, None)]),
     "not UTF-8": (b"sources:\n  \xc3\xa4\xff: x\n", [(2, 4, "0xff) is not UTF-8", None, None)]),
     "empty": ("", [(1, 1, "the file is empty", None, None)]),
@@ -102,7 +109,7 @@ BROKEN = {
     "topics without brokers as the end": (SOURCE + "topics:\n  t: {from: lines}\n",
                                           [(1, 1, "needs `sinks`, or `kafka: {brokers: ...}` for its topics", "sources", None)]),
     "a scheme before a broker": ("kafka: {brokers: 'kafka://h:9092'}\n" + SOURCE + "topics:\n  t: {from: lines}\n",
-                                 [(1, 19, "a broker is host:port, without a scheme", "kafka", None)]),
+                                 [(1, 19, "a broker is host:port, without a scheme", "kafka://h:9092", None)]),
     "name of a topic": ("kafka: {brokers: 'h:9092'}\n" + SOURCE + "topics:\n  t: {from: lines, topic: a/b}\n" + SINK,
                         [(5, 20, "a topic's name has letters", "topic", None)]),
     "login at brokers": ("kafka:\n  brokers: h:9092\n  sasl: {mechanism: SCRAM, user: me}\n" + SOURCE + "topics:\n  t: {from: lines}\n" + SINK,
@@ -119,7 +126,7 @@ BROKEN = {
                                 [(7, 7, "syntax error", "FROM", None)]),
     "key that nobody produces": (SOURCE + "transforms:\n  a:\n    sql: SELECT id FROM lines\n    columns: {id: bigint}\n"
                                  "sinks:\n  out:\n    from: a\n    type: table\n    url: sqlite:x.db\n    table: t\n    mode: upsert\n"
-                                 "    key: [id, day]\n", [(14, 5, "day", "key", None)]),
+                                 "    key: [id, day]\n", [(14, 15, "day", "day", None)]),
 }
 
 
@@ -164,7 +171,7 @@ def test_a_sink_is_checked_behind_what_is_broken(weir, tmp_path, name):
     result = check(weir, tmp_path, text)
     found = [one for one in said(result.err) if "sink `out`: " in one.text]
     first = text.count("\n") - 2
-    assert [(one.line, one.word) for one in found] == [(first, "mysql"), (first + 2, "upsert")], result
+    assert [(one.line, one.word) for one in found] == [(first, "mysql://h/d"), (first + 2, "upsert")], result
     assert len(said(result.err)) == 3, result
 
 
@@ -181,7 +188,7 @@ def test_what_stands_before_a_syntax_error_is_checked(weir, tmp_path):
 def test_a_missing_setting_hides_no_other_mistake(weir, tmp_path):
     result = check(weir, tmp_path, SOURCE + "sinks:\n  out:\n    from: lines\n    type: table\n    url: mysql://h/d\n    mode: upsert\n")
     found = said(result.err)
-    assert [(one.line, one.word) for one in found] == [(4, "out"), (7, "mysql"), (8, "upsert")], result
+    assert [(one.line, one.word) for one in found] == [(4, "out"), (7, "mysql://h/d"), (8, "upsert")], result
 
 
 SQL_REFUSED = {
@@ -429,6 +436,10 @@ def test_secrets_are_not_printed(weir, tmp_path):
         result = check(weir, tmp_path, text, *options)
         assert result.code == 2
         assert "hunter2" not in result.out + result.err, result
+    # What was probably meant would repeat it.
+    (tmp_path / "password").write_text("hunter2.db\n")
+    result = check(weir, tmp_path, SOURCE + "sinks:\n  out: {from: lines, type: table, url: '${file:password}', table: t}\n")
+    assert result.code == 2 and "hunter2" not in result.out + result.err, result
     good = ("sources:\n  web: {type: http, url: 'https://me:hunter2@h/x?token=hunter2'}\n"
             "sinks:\n  out: {from: web, type: table, url: 'postgresql://me:hunter2@h/d?password=hunter2', table: t}\n")
     (tmp_path / "pipe.yaml").write_text(good)

@@ -316,6 +316,19 @@ static void test_print(void **state) {
   done(&r);
 }
 
+// Below a value with blanks, and below wide characters of it.
+static void test_print_below_a_value(void **state) {
+  (void)state;
+  struct read r = {.source = {.text = "every: 5 \xe6\xb0\xb4s # x\n"}};
+  plan_report_add_wide(&r.report, CHECK_ERROR, (struct plan_place){1, 8, 4}, NULL, "one");
+  plan_report_add_wide(&r.report, CHECK_ERROR, (struct plan_place){1, 8, 99}, NULL, "up to the end of the line");
+  char *text = print_report(&r);
+  assert_non_null(strstr(text, "      |        ^~~~~\n"));
+  assert_non_null(strstr(text, "      |        ^~~~~~~~~\n"));
+  free(text);
+  plan_report_free(&r.report);
+}
+
 static void test_print_is_harmless(void **state) {
   (void)state;
   struct read r = {.source = {.text = "url: http://me:hunter2@host/x?token=abc\n  bearer: 12345\x1b[2J\nbearer: ${TOKEN}\n"}};
@@ -389,6 +402,7 @@ int main(void) {
       cmocka_unit_test(test_places),
       cmocka_unit_test(test_place_inside_a_variable),
       cmocka_unit_test(test_print),
+      cmocka_unit_test(test_print_below_a_value),
       cmocka_unit_test(test_print_is_harmless),
       cmocka_unit_test(test_report_is_bounded_and_sorted),
       cmocka_unit_test(test_file_reading),

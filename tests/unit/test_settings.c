@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "proto/clock.h"
 #include "proto/job.h"
 #include "supervisor/config_substitute.h"
 #include "supervisor/plan_report.h"
@@ -134,6 +135,28 @@ static void test_sizes(void **state) {
   }
   for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
     if (value_size(bad[i], &bytes)) fail_msg("accepted: %s", bad[i]);
+}
+
+// What people write instead, and what is suggested; NULL: nothing.
+static void test_what_was_meant(void **state) {
+  (void)state;
+  static const char *const durations[][2] = {{"5 minutes", "5m"}, {"100 ms", "100ms"}, {"1w", "7d"},   {"90 Seconds", "90s"},
+                                             {"1.5h", "90m"},     {"0.5s", "500ms"},   {"fast", NULL}, {"1 year", NULL},
+                                             {"1.0001ms", NULL},  {"", NULL}};
+  static const char *const sizes[][2] = {{"10 MB", "10MB"},    {"1.5GiB", "1536MiB"}, {"64K", "64KiB"}, {"2 mib", "2MiB"},
+                                         {"1.5MB", "1500000"}, {"10 bytes", "10B"},   {"big", NULL},    {"1.0001B", NULL}};
+  char near[VALUE_TEXT];
+  int64_t value;
+  for (size_t i = 0; i < sizeof durations / sizeof *durations; i++) {
+    assert_int_equal(value_duration_near(durations[i][0], near), durations[i][1] != NULL);
+    if (durations[i][1]) assert_string_equal(near, durations[i][1]);
+    if (durations[i][1]) assert_true(clock_duration(near, strlen(near), &value));
+  }
+  for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+    assert_int_equal(value_size_near(sizes[i][0], near), sizes[i][1] != NULL);
+    if (sizes[i][1]) assert_string_equal(near, sizes[i][1]);
+    if (sizes[i][1]) assert_true(value_size(near, &value));
+  }
 }
 
 static void test_small_values(void **state) {
@@ -382,13 +405,21 @@ static void test_reference_names_every_setting(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_table_is_sound),       cmocka_unit_test(test_examples_are_good),
-      cmocka_unit_test(test_duration_texts),       cmocka_unit_test(test_sizes),
-      cmocka_unit_test(test_small_values),         cmocka_unit_test(test_defaults_and_types),
-      cmocka_unit_test(test_lists_and_columns),    cmocka_unit_test(test_wrong_values),
-      cmocka_unit_test(test_all_mistakes_at_once), cmocka_unit_test(test_secrets_are_not_shown),
-      cmocka_unit_test(test_fingerprints),         cmocka_unit_test(test_fingerprint_is_fixed),
-      cmocka_unit_test(test_reference_is_fresh),   cmocka_unit_test(test_reference_names_every_setting),
+      cmocka_unit_test(test_table_is_sound),
+      cmocka_unit_test(test_examples_are_good),
+      cmocka_unit_test(test_duration_texts),
+      cmocka_unit_test(test_sizes),
+      cmocka_unit_test(test_what_was_meant),
+      cmocka_unit_test(test_small_values),
+      cmocka_unit_test(test_defaults_and_types),
+      cmocka_unit_test(test_lists_and_columns),
+      cmocka_unit_test(test_wrong_values),
+      cmocka_unit_test(test_all_mistakes_at_once),
+      cmocka_unit_test(test_secrets_are_not_shown),
+      cmocka_unit_test(test_fingerprints),
+      cmocka_unit_test(test_fingerprint_is_fixed),
+      cmocka_unit_test(test_reference_is_fresh),
+      cmocka_unit_test(test_reference_names_every_setting),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

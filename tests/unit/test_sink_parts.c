@@ -544,7 +544,7 @@ static void expect_findings(const char *settings, const char *columns, const cha
 static void test_check(void **state) {
   (void)state;
   expect_findings("{\"url\":\"sqlite:x.db\",\"table\":\"t\",\"mode\":\"upsert\"}", "id:bigint", "E mode: `mode: upsert` needs `key`");
-  expect_findings("{\"url\":\"sqlite:x.db\",\"table\":\"t\",\"mode\":\"upsert\",\"key\":[\"ix\"]}", "id:bigint", "E key: ");
+  expect_findings("{\"url\":\"sqlite:x.db\",\"table\":\"t\",\"mode\":\"upsert\",\"key\":[\"ix\"]}", "id:bigint", "E key.ix: ");
   expect_findings("{\"url\":\"sqlite:x.db\",\"table\":\"t\",\"mode\":\"append\",\"delete\":\"tombstones\"}", "id:bigint",
                   "E delete: `delete: tombstones` needs `mode: upsert`");
   expect_findings("{\"url\":\"oracle:x\",\"table\":\"t\"}", "", "E url: ");

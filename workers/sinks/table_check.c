@@ -117,15 +117,22 @@ static void check_key_type(struct check *c, const struct table *input, const cha
              name);
 }
 
+static void check_key_column(struct check *c, const struct table_settings *s, const struct table *input, const char *name) {
+  if (c->columns_known && table_find(input, name, strlen(name)) == TABLE_NO_COLUMN) {
+    char *setting = memory_print("key.%s", name);
+    check_find(c, CHECK_ERROR, setting, -1, NULL, "the input of this sink has no column \"%s\"", name);
+    free(setting);
+  }
+  if (s->create) check_key_type(c, input, name);
+}
+
 static void check_key(struct check *c, const struct table_settings *s, const struct table *input) {
   struct job_walk walk = job_walk_start(s->key);
   struct job_value element;
   size_t count = 0;
   while (job_walk_next(&walk, NULL, &element)) {
     char *name = job_value_text(element);
-    if (name && c->columns_known && table_find(input, name, strlen(name)) == TABLE_NO_COLUMN)
-      check_find(c, CHECK_ERROR, "key", -1, NULL, "the input of this sink has no column \"%s\"", name);
-    if (name && s->create) check_key_type(c, input, name);
+    if (name) check_key_column(c, s, input, name);
     free(name);
     count++;
   }
@@ -155,12 +162,29 @@ static void check_create(struct check *c, const struct table_settings *s, enum u
     check_postgres_create(c, s, input);
 }
 
+static bool ends_with(const char *text, const char *end) {
+  size_t length = strlen(text), tail = strlen(end);
+  return length >= tail && strcmp(text + length - tail, end) == 0;
+}
+
+// A bare path was meant for a file of SQLite. Whatever else it may be could be a password, which is not repeated.
+static void find_bad_scheme(struct check *c, const char *url, const struct error *e) {
+  bool path = ends_with(url, ".db") || ends_with(url, ".sqlite") || ends_with(url, ".sqlite3");
+  char *meant = path && !strpbrk(url, ":@=?& ") ? memory_print("sqlite:%s", url) : NULL;
+  check_find(c, CHECK_ERROR, "url", -1, meant, "%s", e->text);
+  free(meant);
+}
+
 // The scheme, and what stands behind it.
 static bool check_address(struct check *c, const char *url, enum url_scheme *scheme) {
   struct error e = {0};
-  bool good = url_scheme_find(url, scheme, &e) && (*scheme != URL_POSTGRES || postgres_url_check(url, &e));
-  if (!good) check_find(c, CHECK_ERROR, "url", -1, NULL, "%s", e.text);
-  return good;
+  if (!url_scheme_find(url, scheme, &e)) {
+    find_bad_scheme(c, url, &e);
+    return false;
+  }
+  if (*scheme != URL_POSTGRES || postgres_url_check(url, &e)) return true;
+  check_find(c, CHECK_ERROR, "url", -1, NULL, "%s", e.text);
+  return false;
 }
 
 void table_sink_check(struct check *c) {

@@ -24,9 +24,12 @@ static bool is_known(const struct check *c, const char *column) {
 }
 
 static void check_names(struct check *c, const char *setting, const struct topic_names *names) {
-  for (size_t i = 0; c->columns_known && i < names->count; i++)
-    if (!is_known(c, names->at[i]))
-      check_find(c, CHECK_ERROR, setting, -1, NULL, "the input of this topic has no column \"%s\"", names->at[i]);
+  for (size_t i = 0; c->columns_known && i < names->count; i++) {
+    if (is_known(c, names->at[i])) continue;
+    char *place = memory_print("%s.%s", setting, names->at[i]);
+    check_find(c, CHECK_ERROR, place, -1, NULL, "the input of this topic has no column \"%s\"", names->at[i]);
+    free(place);
+  }
 }
 
 static void check_key_sql(struct check *c, const char *expression) {
