@@ -165,11 +165,14 @@ static bool take_text_type(const struct take *t, const struct config_node *node)
   return true;
 }
 
+static bool complain_range(const struct take *t, const struct config_node *node, const char *least, const char *most) {
+  char quote[80];
+  return complain(t, node, NULL, "must be from %s to %s, not `%s`", least, most, shown(t, node, quote));
+}
+
 static bool in_range(const struct take *t, const struct config_node *node, int64_t value, const char *least, const char *most) {
   const struct setting *s = t->setting;
-  char quote[80];
-  if (value >= s->least && value <= s->most) return true;
-  return complain(t, node, NULL, "must be from %s to %s, not `%s`", least, most, shown(t, node, quote));
+  return (value >= s->least && value <= s->most) || complain_range(t, node, least, most);
 }
 
 // A hidden value must not come out as a suggestion either.
@@ -185,12 +188,14 @@ static bool take_int(const struct take *t, const struct config_node *node) {
     put_int(t->out, 0);
     return true;
   }
-  if (!value_int(node->text, &value))
+  snprintf(least, sizeof least, "%lld", (long long)s->least);
+  snprintf(most, sizeof most, "%lld", (long long)s->most);
+  bool read = value_int(node->text, &value);
+  if (!read && value_is_whole(node->text)) return complain_range(t, node, least, most); // more than 64 bits
+  if (!read)
     return complain(t, node, NULL,
                     s->type == SETTING_LANES ? "must be auto or a whole number, not `%s`" : "must be a whole number, not `%s`",
                     shown(t, node, quote));
-  snprintf(least, sizeof least, "%lld", (long long)s->least);
-  snprintf(most, sizeof most, "%lld", (long long)s->most);
   if (!in_range(t, node, value, least, most)) return false;
   put_int(t->out, value);
   return true;

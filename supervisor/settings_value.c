@@ -23,6 +23,11 @@ static bool is_digit(char c) {
   return c >= '0' && c <= '9';
 }
 
+bool value_is_whole(const char *text) {
+  text += *text == '-' || *text == '+';
+  return *text && text[strspn(text, "0123456789")] == '\0';
+}
+
 bool value_int(const char *text, int64_t *value) {
   const char *digits = text + (*text == '-' || *text == '+');
   if (!is_digit(*digits)) return false;

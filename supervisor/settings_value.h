@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 bool value_int(const char *text, int64_t *value);         // decimal digits with an optional sign; nothing else
+bool value_is_whole(const char *text);                    // the same, also one that no 64 bits hold
 bool value_bool(const char *text, bool *value);           // true, false
 bool value_ratio(const char *text, double *value);        // 50%, 0.5
 bool value_size(const char *text, int64_t *bytes);        // 4096, 64KiB, 10MB

@@ -97,6 +97,14 @@ BROKEN = {
                             (4, 48, "`every` must be a time", "5 minutes", "5m"),
                             (6, 41, "this is no address of a target", "/tmp/ab.db", "sqlite:/tmp/ab.db"),
                             (6, 71, "`bytes` must be a size", "'10 MB'", "10MB")]),
+    "addresses": ("sources:\n  a: {type: http, url: 'http://127.0.0.1:99999/x'}\n  b: {type: http, url: 'http://a host/'}\n"
+                  "  c: {type: http, url: 'http://h/a b'}\n  d: {type: http, url: 'ftp://h/'}\n  e: {type: http, url: 'http://h:0/'}\n"
+                  "lookups:\n  l: {type: http, url: 'http://127.0.0.1:99999/x', key: id, columns: {id: text}}\n"
+                  "sinks:\n  out: {from: [a, b, c, d, e], type: file, path: x}\n",
+                  [(2, 25, "its port is no number from 1 to 65535", "http://127.0.0.1:99999/x", None),
+                   (3, 25, "there is a blank in its host", "http://a host/", None), (4, 25, "write %20", "http://h/a b", None),
+                   (5, 25, "begins with http://", "ftp://h/", None), (6, 25, "its port is no", "http://h:0/", None),
+                   (8, 25, "its port is no", "http://127.0.0.1:99999/x", None)]),
     "not YAML": ("sources: [\n", [(2, 1, "this is not YAML", None, None)]),
     "not UTF-8": (b"sources:\n  \xc3\xa4\xff: x\n", [(2, 4, "0xff) is not UTF-8", None, None)]),
     "empty": ("", [(1, 1, "the file is empty", None, None)]),

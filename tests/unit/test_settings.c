@@ -258,6 +258,8 @@ static const struct {
     {SETTINGS_SOURCE, "generate", "type: generate\nsql: SELECT 1\ncount: many\n", 3, 8, "whole number, not `many`", NULL},
     {SETTINGS_SOURCE, "generate", "type: generate\nsql: SELECT 1\ncount: -1\n", 3, 8, "must be from 0", NULL},
     {SETTINGS_SOURCE, "generate", "type: generate\nsql: SELECT 1\nlanes: 65\n", 3, 8, "from 1 to 64", NULL},
+    {SETTINGS_SOURCE, "http", "type: http\nurl: http://h/\nretries: 99999999999999999999\n", 3, 10, "from 0 to 100, not `9999999", NULL},
+    {SETTINGS_SOURCE, "http", "type: http\nurl: http://h/\nretries: -99999999999999999999\n", 3, 10, "from 0 to 100, not `-999", NULL},
     {SETTINGS_SOURCE, "generate", "type: generate\nsql: SELECT 1\nlanes: some\n", 3, 8, "auto or a whole number", NULL},
     {SETTINGS_SOURCE, "generate", "type: generate\nsql: SELECT 1\nring: 3MiB\n", 3, 7, "power of two", NULL},
     {SETTINGS_SOURCE, "generate", "type: generate\nsql: SELECT 1\nring: 4KiB\n", 3, 7, "from 64KiB to 1GiB", NULL},

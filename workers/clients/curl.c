@@ -98,6 +98,28 @@ char *http_url_shown(const char *text) {
   return shown ? shown : memory_text("(not an address)");
 }
 
+// A blank between // and the path, and one anywhere.
+static bool has_blank(const char *text, bool *in_host) {
+  const char *host = strstr(text, "//"), *blank = strpbrk(text, " \t");
+  *in_host = host && blank && blank < host + 2 + strcspn(host + 2, "/?#");
+  return blank != NULL;
+}
+
+const char *http_url_wrong(const char *text) {
+  bool in_host, blank = has_blank(text, &in_host);
+  CURLU *url = curl_url();
+  CURLUcode code = url ? curl_url_set(url, CURLUPART_URL, text, 0) : CURLUE_OUT_OF_MEMORY;
+  char *port = code == CURLUE_OK ? url_part(url, CURLUPART_PORT, 0) : NULL;
+  bool bad_port = code == CURLUE_BAD_PORT_NUMBER || (port && strcmp(port, "0") == 0);
+  free(port);
+  curl_url_cleanup(url);
+  if (blank) return in_host ? "there is a blank in its host" : "there is a blank in it: write %20";
+  if (bad_port) return "its port is no number from 1 to 65535";
+  url = url_parse(text);
+  curl_url_cleanup(url);
+  return url ? NULL : "it begins with http:// or https:// and a host";
+}
+
 static bool same_part(CURLU *one, CURLU *other, CURLUPart part) {
   char *a = url_part(one, part, CURLU_DEFAULT_PORT), *b = url_part(other, part, CURLU_DEFAULT_PORT);
   bool same = a && b && strcasecmp(a, b) == 0;

@@ -65,6 +65,8 @@ char *http_url_join(const char *base, const char *link, struct error *e);
 bool http_same_origin(const char *one, const char *other);
 // "https://host:port/path" for logs: no user, password, query or fragment. Owned by the caller.
 char *http_url_shown(const char *url);
+// Why an address cannot be asked, for people; static. NULL: it can.
+const char *http_url_wrong(const char *url);
 const char *http_library_version(void);
 
 // Of the library that is loaded, and of its TLS; for `weir version`.

@@ -112,14 +112,13 @@ enum lookup_outcome lookup_http_load(struct lookup_load *l, struct error *e) {
 bool lookup_http_look(struct job_value settings, struct error *e) {
   struct http_settings set;
   bool good = http_settings_load(&set, settings, e);
-  char *shown = set.url ? http_url_shown(set.url) : NULL;
-  if (good && shown && *shown == '(')
-    error_set(e, ERROR_CONFIG, "url", "this is no address: it begins with http:// or https:// and a host");
+  const char *wrong = set.url ? http_url_wrong(set.url) : NULL;
+  if (good && wrong)
+    error_set(e, ERROR_CONFIG, "url", "this is no address: %s", wrong);
   else if (good && set.basic && set.bearer)
     error_set(e, ERROR_CONFIG, "auth", "auth is either basic or bearer");
   else if (good && set.body && strcmp(set.method, "GET") == 0)
     error_set(e, ERROR_CONFIG, "body", "a GET has no body: use method POST");
-  free(shown);
   http_settings_free(&set);
   return !error_is_set(e);
 }

@@ -203,10 +203,11 @@ int http_source_run(struct worker *w) {
 }
 
 static void check_url(struct check *c, const struct http_settings *set) {
+  const char *wrong = http_url_wrong(set->url);
   char *shown = http_url_shown(set->url);
   bool plain = strncmp(shown, "http:", 5) == 0;
-  if (*shown == '(')
-    check_find(c, CHECK_ERROR, "url", -1, NULL, "this is no address: it begins with http:// or https:// and a host");
+  if (wrong)
+    check_find(c, CHECK_ERROR, "url", -1, NULL, "this is no address: %s", wrong);
   else if (c->connect && plain)
     check_find(c, CHECK_NOTE, "url", -1, NULL, "%s: not encrypted", shown);
   else if (c->connect)
