@@ -79,6 +79,13 @@ static int bare_variable(const struct config_source *source, const char *at) {
   return -1;
 }
 
+// True when a name and its colon stand in the line before the colon at `at`: then it is part of their value.
+static bool stands_in_value(const struct config_source *source, const char *at) {
+  for (const char *p = at; p > source->text && p[-1] != '\n'; p--)
+    if (p < at && p[-1] == ':' && p[0] == ' ') return true;
+  return false;
+}
+
 static void report_syntax(struct reading *r) {
   const yaml_parser_t *p = &r->parser;
   const char *problem = p->problem ? p->problem : "not YAML";
@@ -90,6 +97,10 @@ static void report_syntax(struct reading *r) {
                     "quote it: YAML takes a bare ${NAME} apart here; write \"${NAME}\"");
   else if (at && *at == '\t')
     plan_report_add(r->report, CHECK_ERROR, line, column, NULL, "a tab cannot indent: use spaces");
+  else if (strstr(problem, "mapping values are not allowed") && at)
+    plan_report_add(r->report, CHECK_ERROR, line, column, NULL, "this is not YAML: %s",
+                    stands_in_value(r->source, at) ? "a `:` stands in the value: quote the value"
+                                                   : "a `:` where no name can be: is the line indented too far?");
   else if (p->context)
     plan_report_add(r->report, CHECK_ERROR, line, column, NULL, "this is not YAML: %s, %s (which begins in line %d)", problem, p->context,
                     mark_line(p->context_mark));
@@ -256,6 +267,7 @@ static bool take_node(struct reading *r, const yaml_event_t *event, unsigned dep
     refuse_anchor(r, event, event->data.mapping_start.anchor);
     refuse_tag(r, event, event->data.mapping_start.tag);
     node->kind = CONFIG_MAP;
+    node->flow = event->data.mapping_start.style == YAML_FLOW_MAPPING_STYLE;
     return take_collection(r, YAML_MAPPING_END_EVENT, depth, node);
   }
   // What is left inside a document is an alias. A text that never stood there takes its place, so that the rest can be read.

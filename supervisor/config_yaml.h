@@ -35,7 +35,8 @@ struct config_node {
   struct config_span *spans;
   size_t span_count;
   // CONFIG_LIST, CONFIG_MAP
-  bool cut; // the file stops being YAML inside of it (that was told): what is not there may stand behind that place
+  bool flow; // a map between { and }, where a comma ends a value that is not quoted
+  bool cut;  // the file stops being YAML inside of it (that was told): what is not there may stand behind that place
   struct config_entry *entries;
   size_t count;
 };

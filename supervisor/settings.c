@@ -125,6 +125,12 @@ static const char *shown(const struct take *t, const struct config_node *node, c
   return out;
 }
 
+// Of a name without a value between { and } that is the rest of the value before it: {sql: SELECT a, b FROM c}.
+static const char *comma_hint(const struct config_node *map, size_t index) {
+  bool rest = map->flow && index > 0 && index < map->count && config_is_empty(&map->entries[index].value);
+  return rest ? ": inside { } a comma ends a value, so quote the one before it" : "";
+}
+
 // ---- one function for each family of types
 
 static bool take_text_type(const struct take *t, const struct config_node *node) {
@@ -323,6 +329,13 @@ static bool take_column_type(const struct take *t, const char *name, const struc
   return fine;
 }
 
+// A name of a map of types or expressions that has no value.
+static bool complain_empty(const struct take *t, const struct config_node *map, size_t index) {
+  const struct config_entry *one = &map->entries[index];
+  bool type = t->setting->type == SETTING_COLUMNS;
+  return complain(t, &one->value, NULL, "`%.100s` needs %s%s", one->key, type ? "a type" : "an expression", comma_hint(map, index));
+}
+
 static bool take_text_map(const struct take *t, const struct config_node *node) {
   bool fine = true;
   if (node->kind != CONFIG_MAP) return complain(t, node, NULL, "must be a map, not %s", config_kind_name(node->kind));
@@ -338,10 +351,10 @@ static bool take_text_map(const struct take *t, const struct config_node *node) 
     put_text(t->out, one->key);
     if (one->value.broken)
       fine = false;
+    else if (!one->value.text[0] && (t->setting->type == SETTING_SQL_MAP || t->setting->type == SETTING_COLUMNS))
+      fine = complain_empty(t, node, i);
     else if (t->setting->type == SETTING_COLUMNS)
       fine &= take_column_type(t, one->key, &one->value);
-    else if (t->setting->type == SETTING_SQL_MAP && !one->value.text[0])
-      fine = complain(t, &one->value, NULL, "`%s` needs an expression", one->key);
     else
       put_text(t->out, one->value.text);
   }
@@ -428,14 +441,16 @@ static void cover_secret(const struct settings_context *c, const struct setting 
 }
 
 static void report_unknown(const struct settings_context *c, const struct setting_table *const *tables, size_t count, const char *what,
-                           const struct config_entry *entry) {
+                           const struct config_node *map, size_t index) {
+  const struct config_entry *entry = &map->entries[index];
   struct suggest near = suggest_start(entry->key);
   for (size_t t = 0; t < count; t++)
     for (size_t i = 0; i < tables[t]->count; i++) suggest_try(&near, tables[t]->settings[i].name);
   // A misspelt password is one all the same.
   const struct setting *meant = near.best ? settings_row(tables, count, near.best) : NULL;
   if (meant) cover_secret(c, meant, &entry->value);
-  plan_report_add(c->report, CHECK_ERROR, entry->line, entry->column, near.best, "%s has no setting `%.100s`", what, entry->key);
+  plan_report_add(c->report, CHECK_ERROR, entry->line, entry->column, near.best, "%s has no setting `%.100s`%s", what, entry->key,
+                  near.best ? "" : comma_hint(map, index));
 }
 
 // A default is written as in the file and goes through the same functions.
@@ -504,7 +519,7 @@ bool settings_read(const struct settings_context *c, const struct setting_table 
   size_t pairs = 0;
   struct buffer body = {0};
   for (size_t i = 0; i < map->count; i++)
-    if (!settings_row(tables, count, map->entries[i].key)) report_unknown(c, tables, count, owner->what, &map->entries[i]);
+    if (!settings_row(tables, count, map->entries[i].key)) report_unknown(c, tables, count, owner->what, map, i);
   for (size_t t = 0; t < count; t++) usable &= check_one_of(c, tables[t], owner, map);
   for (size_t t = 0; t < count; t++)
     for (size_t i = 0; i < tables[t]->count; i++) usable &= take_row(c, &tables[t]->settings[i], owner, map, &body, &pairs);

@@ -281,6 +281,11 @@ static const struct {
     {SETTINGS_TRANSFORM, "sql", "sql: SELECT 1\ncolumns: {a: txt}\n", 2, 14, "no type `txt`", "text"},
     {SETTINGS_TRANSFORM, "sql", "sql: SELECT 1\ncolumns: {a: text null}\n", 2, 14, "and `not null`", NULL},
     {SETTINGS_TRANSFORM, "sql", "sql: SELECT 1\nchecks: {a: }\n", 2, 13, "needs an expression", NULL},
+    {SETTINGS_TRANSFORM, "sql", "{sql: SELECT id, FROM ev}\n", 1, 18, "no setting `FROM ev`: inside { } a comma ends a value, so quote",
+     NULL},
+    {SETTINGS_TRANSFORM, "sql", "{sql: SELECT id, tiemout: 1s}\n", 1, 18, "no setting `tiemout`", "timeout"},
+    {SETTINGS_TRANSFORM, "sql", "sql: SELECT 1\nchecks: {a: x IN (1,2)}\n", 2, 23, "`2)` needs an expression: inside { } a comma", NULL},
+    {SETTINGS_TRANSFORM, "sql", "sql: SELECT 1\ncolumns:\n  a:\n", 3, 5, "`a` needs a type", NULL},
     {SETTINGS_TRANSFORM, "sql", "sql: \"\"\n", 1, 6, "`sql` needs a value", NULL},
 };
 
