@@ -36,7 +36,8 @@ const char *config_kind_name(enum config_kind kind) {
 }
 
 bool config_is_empty(const struct config_node *node) {
-  return node->kind == CONFIG_TEXT && node->style == CONFIG_PLAIN && node->written_length == 0;
+  if (node->kind != CONFIG_TEXT || node->style != CONFIG_PLAIN) return false;
+  return node->written_length == 0 || strcmp(node->written, "~") == 0 || strcmp(node->written, "null") == 0;
 }
 
 const struct config_entry *config_find(const struct config_node *map, const char *key) {

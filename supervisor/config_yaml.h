@@ -62,7 +62,7 @@ void config_free(struct config_node *node);
 const struct config_entry *config_find(const struct config_node *map, const char *key); // NULL: absent, or not a map
 // "a text", "a list", "a map": for messages.
 const char *config_kind_name(enum config_kind kind);
-// True for `key:` with nothing behind it.
+// True for `key:` with nothing behind it, or with YAML's words for nothing.
 bool config_is_empty(const struct config_node *node);
 
 // Of libyaml as it is loaded; for `weir version`.

@@ -176,6 +176,8 @@ void plan_draft_free(struct draft *d) {
   }
   for (size_t i = 0; i < d->left_out_count; i++) free(d->left_out[i]);
   free(d->left_out);
+  for (size_t i = 0; i < d->misnamed_count; i++) free(d->misnamed[i]);
+  free(d->misnamed);
   free(d->nodes);
   free(d->folder);
   buffer_free(&d->top);

@@ -148,11 +148,22 @@ static void take_answer(struct draft *d, size_t index, struct check *c) {
   c->form = NULL;
 }
 
+// Its SQL names what cannot be a name: neither that it is not there nor what follows from it is worth a message.
+static bool is_of_misnamed(const struct draft *d, size_t index, const struct check_finding *f) {
+  const struct config_entry *sql = config_find(&d->nodes[index].entry->value, "sql");
+  if (d->plan->nodes[index].section != PLAN_TRANSFORM || !sql || sql->value.kind != CONFIG_TEXT) return false;
+  if (!f->setting || strcmp(f->setting, "sql") != 0) return false;
+  for (size_t i = 0; i < d->misnamed_count; i++)
+    if (strcasestr(sql->value.text, d->misnamed[i])) return true;
+  return false;
+}
+
 // What a sink seems to lack may stand in its input, which is broken: that is no warning.
 static void report_findings(struct draft *d, size_t index, const struct check *c) {
   bool unsure = d->plan->nodes[index].section == PLAN_SINK && d->report->failed && !c->columns_known;
   for (size_t i = 0; i < c->finding_count; i++)
-    if (!unsure || c->findings[i].level != CHECK_WARNING) report_finding(d, index, &c->findings[i]);
+    if ((!unsure || c->findings[i].level != CHECK_WARNING) && !is_of_misnamed(d, index, &c->findings[i]))
+      report_finding(d, index, &c->findings[i]);
 }
 
 static void ask_with(struct draft *d, size_t index, const struct draft_node *input, bool connect) {

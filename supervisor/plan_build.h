@@ -32,6 +32,8 @@ struct draft {
   size_t node_count;
   char **left_out; // names of nodes whose `when:` is empty
   size_t left_out_count;
+  char **misnamed; // what cannot be a node's name and stands where one does: that was told, and who reads it is not blamed
+  size_t misnamed_count;
   bool once;         // as plan_options says
   bool brokers_away; // with --connect: nobody answers there, so further topics are not asked for
   bool checked;      // the file is good as far as it goes without its targets

@@ -48,10 +48,16 @@ static void leave_out(struct draft *d, const struct config_entry *entry) {
   d->left_out[d->left_out_count++] = memory_text(entry->key);
 }
 
+static void keep_misnamed(struct draft *d, const struct config_entry *entry) {
+  d->misnamed = memory_resize(d->misnamed, (d->misnamed_count + 1) * sizeof *d->misnamed);
+  d->misnamed[d->misnamed_count++] = memory_text(entry->key);
+}
+
 static bool check_name(struct draft *d, const struct config_entry *entry) {
   if (!value_node_name(entry->key)) {
     plan_report_add(d->report, CHECK_ERROR, entry->line, entry->column, NULL,
                     "`%.100s` cannot be a name: a letter or `_`, then letters, digits, `_` and `-`, at most 63 of them", entry->key);
+    keep_misnamed(d, entry);
     return false;
   }
   // SQL does not tell upper from lower case, so two nodes must not differ in nothing else.
@@ -179,9 +185,16 @@ static void add_from(struct plan_node *node, size_t other) {
   node->from[node->from_count++] = (unsigned)other;
 }
 
-static bool is_in_left_out(const struct draft *d, const char *name) {
-  for (size_t i = 0; i < d->left_out_count; i++)
-    if (strcmp(d->left_out[i], name) == 0) return true;
+static bool is_among(char *const *names, size_t count, const char *name) {
+  for (size_t i = 0; i < count; i++)
+    if (strcmp(names[i], name) == 0) return true;
+  return false;
+}
+
+static bool reads_misnamed(const struct draft *d, const struct config_node *from) {
+  if (from->kind == CONFIG_TEXT) return is_among(d->misnamed, d->misnamed_count, from->text);
+  for (size_t i = 0; i < from->count; i++)
+    if (reads_misnamed(d, &from->entries[i].value)) return true;
   return false;
 }
 
@@ -198,7 +211,7 @@ static void link_one(struct draft *d, struct plan_node *node, const struct confi
       add_from(node, other);
     return;
   }
-  if (is_in_left_out(d, text->text)) return;
+  if (is_among(d->left_out, d->left_out_count, text->text) || is_among(d->misnamed, d->misnamed_count, text->text)) return;
   struct suggest near = suggest_start(text->text);
   for (size_t i = 0; i < p->node_count; i++)
     if (p->nodes[i].section != PLAN_SINK && p->nodes[i].section != PLAN_LOOKUP) suggest_try(&near, p->nodes[i].name);
@@ -215,7 +228,7 @@ static void link_from(struct draft *d, size_t index) {
   for (size_t i = 0; i < from->value.count && from->value.kind == CONFIG_LIST; i++)
     if (from->value.entries[i].value.kind == CONFIG_TEXT) link_one(d, node, &from->value.entries[i].value);
   bool given = from->value.kind == CONFIG_LIST ? from->value.count > 0 : from->value.kind == CONFIG_TEXT && from->value.length > 0;
-  if (node->from_count == 0 && given && errors == plan_report_count(d->report, CHECK_ERROR))
+  if (node->from_count == 0 && given && !reads_misnamed(d, &from->value) && errors == plan_report_count(d->report, CHECK_ERROR))
     plan_report_add(d->report, CHECK_ERROR, from->value.line, from->value.column, NULL,
                     "everything that %s `%s` reads is left out by `when:`: give it the same `when:`", plan_section_word(node->section),
                     node->name);

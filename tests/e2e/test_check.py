@@ -110,6 +110,21 @@ BROKEN = {
     "indented too far": (SOURCE + "sinks:\n  out:\n    from: lines\n      type: file\n" , [(6, 11, "is the line indented too far?", None, None)]),
     "a type with a comma": (SOURCE + "transforms:\n  a:\n    sql: SELECT id FROM lines\n    columns: {id: numeric(10,2)}\n" + SINK,
                             [(6, 19, "has no type `numeric(10`", None, None), (6, 32, "`2)` needs a type: inside { } a comma ends a value", None, None)]),
+    "an unquoted name": ("sources:\n  ev-1: {type: file, path: x}\ntransforms:\n  a: {sql: SELECT id FROM ev-1}\n"
+                         "sinks:\n  out: {from: a, type: file, path: x}\n",
+                         [(4, 29, 'near "-": syntax error (the name ev-1 is written in double quotes in SQL: "ev-1")', "-", None)]),
+    "an unquoted keyword": ("sources:\n  order: {type: file, path: x}\ntransforms:\n  a: {sql: SELECT id FROM order}\n"
+                            "sinks:\n  out: {from: a, type: file, path: x}\n",
+                            [(4, 27, 'the name order is written in double quotes', "order", None)]),
+    "a keyword that is none of the names": ("sources:\n  order: {type: file, path: x}\ntransforms:\n  a: {sql: SELECT id FRM x ORDER BY id}\n"
+                                            "sinks:\n  out: {from: a, type: file, path: x}\n", [(4, 26, 'syntax error', "x", None)]),
+    "a transform of itself": (SOURCE + "transforms:\n  self: {sql: SELECT id FROM self}\nsinks:\n  out: {from: self, type: file, path: x}\n",
+                              [(4, 30, 'it reads itself, "self"', "self", None)]),
+    "names that are none": ("sources:\n  1st: {type: file, path: x}\n  a.b: {type: file, path: x}\ntransforms:\n  t: {sql: SELECT id FROM 1st}\n"
+                            "  u: {sql: 'SELECT id FROM \"a.b\"'}\nsinks:\n  o: {from: [t, u, a.b], type: file, path: x}\n"
+                            "  p: {from: 1st, type: file, path: y}\n",
+                            [(2, 3, "`1st` cannot be a name", "1st", None), (3, 3, "`a.b` cannot be a name", "a", None)]),
+    "nothing in a word": (SOURCE + "sinks: ~\n", [(3, 8, "`sinks` is empty", "~", None)]),
     "not YAML": ("sources: [\n", [(2, 1, "this is not YAML", None, None)]),
     "not UTF-8": (b"sources:\n  \xc3\xa4\xff: x\n", [(2, 4, "0xff) is not UTF-8", None, None)]),
     "empty": ("", [(1, 1, "the file is empty", None, None)]),

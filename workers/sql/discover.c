@@ -6,6 +6,7 @@
 // because that is tried before each().
 #include "workers/sql/discover.h"
 
+#include <ctype.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -188,8 +189,40 @@ static bool find_column(struct discovery *d, const char *full) {
   return false;
 }
 
+static bool is_word(char c) {
+  return isalnum((unsigned char)c) || c == '_' || c == '$';
+}
+
+// True when the word before `at` is FROM or JOIN: only there is a keyword meant as a name.
+static bool follows_from(const char *sql, const char *at) {
+  while (at > sql && isspace((unsigned char)at[-1])) at--;
+  return at - sql >= 4 && (strncasecmp(at - 4, "from", 4) == 0 || strncasecmp(at - 4, "join", 4) == 0);
+}
+
+// Whether the text has the name as a word that nothing quotes, where SQL reads it as something else.
+static bool needs_quotes(const char *sql, const char *name) {
+  size_t length = strlen(name);
+  bool dashes = strchr(name, '-'), keyword = sqlite3_keyword_check(name, (int)length);
+  if (!dashes && !keyword) return false;
+  for (const char *at = strcasestr(sql, name); at; at = strcasestr(at + 1, name)) {
+    bool begins = at == sql || (!is_word(at[-1]) && !strchr("\"'`[-.", at[-1])), ends = !is_word(at[length]) && at[length] != '-';
+    if (begins && ends && (dashes || follows_from(sql, at))) return true;
+  }
+  return false;
+}
+
+// The name of an input or lookup that must be quoted and is not; NULL: there is none.
+static const char *find_unquoted(const struct sql_spec *spec) {
+  for (size_t i = 0; i < spec->input_count; i++)
+    if (needs_quotes(spec->sql, spec->inputs[i])) return spec->inputs[i];
+  for (size_t i = 0; i < spec->lookup_count; i++)
+    if (needs_quotes(spec->sql, spec->lookups[i].shape->name)) return spec->lookups[i].shape->name;
+  return NULL;
+}
+
 static void report(struct discovery *d, const char *name) {
   struct sql_engine *engine = d->engine;
+  const char *unquoted;
   long offset = sqlite3_error_offset(engine->db);
   if (offset < 0 && name) {
     const char *last = strrchr(name, '.');
@@ -204,6 +237,9 @@ static void report(struct discovery *d, const char *name) {
   else if (name && strchr(name, '.'))
     sql_problem_add(d->problems, false, "sql", offset, NULL, "%s (a path below a field is written in double quotes: e.\"a.b[0].c\")",
                     d->message);
+  else if (!name && (unquoted = find_unquoted(d->spec)))
+    sql_problem_add(d->problems, false, "sql", offset, NULL, "%s (the name %s is written in double quotes in SQL: \"%s\")", d->message,
+                    unquoted, unquoted);
   else
     sql_problem_add(d->problems, false, "sql", offset, NULL, "%s", d->message);
 }

@@ -9,14 +9,17 @@
 #include "workers/sql/sql_stage.h"
 #include "workers/workers.h"
 
-// "there is no ... NAME", but there is a lookup of that name: it was left out because its settings are wrong, which is told elsewhere.
+static bool is_absence_of(const struct sql_problem *p, const char *name) {
+  char *text = memory_print("there is no source, topic, transform or lookup \"%s\"", name);
+  bool same = strcasecmp(text, p->text) == 0;
+  free(text);
+  return same;
+}
+
+// There is a lookup of that name: it was left out because its settings are wrong, which is told elsewhere.
 static bool is_of_broken(const struct check *c, const struct sql_problem *p) {
-  for (size_t i = 0; i < c->lookup_count; i++) {
-    char *end = memory_print("there is no source, topic, transform or lookup \"%s\"", c->lookups[i].name);
-    bool same = strcasecmp(end, p->text) == 0;
-    free(end);
-    if (same) return true;
-  }
+  for (size_t i = 0; i < c->lookup_count; i++)
+    if (is_absence_of(p, c->lookups[i].name)) return true;
   return false;
 }
 
@@ -25,6 +28,10 @@ static void take_problems(struct check *c, const struct sql_problems *problems) 
     const struct sql_problem *p = &problems->list[i];
     if (is_of_broken(c, p)) {
       check_find(c, CHECK_ERROR, p->setting, p->offset, NULL, "the lookup that it joins has mistakes of its own");
+      continue;
+    }
+    if (is_absence_of(p, c->node)) {
+      check_find(c, CHECK_ERROR, p->setting, p->offset, NULL, "it reads itself, \"%s\": a transform reads another node", c->node);
       continue;
     }
     check_find(c, p->warning ? CHECK_WARNING : CHECK_ERROR, p->setting, p->offset, p->suggestion, "%s", p->text);
