@@ -125,6 +125,10 @@ BROKEN = {
                             "  p: {from: 1st, type: file, path: y}\n",
                             [(2, 3, "`1st` cannot be a name", "1st", None), (3, 3, "`a.b` cannot be a name", "a", None)]),
     "nothing in a word": (SOURCE + "sinks: ~\n", [(3, 8, "`sinks` is empty", "~", None)]),
+    "basic without a password": ("sources:\n  a: {type: http, url: 'http://h/', auth: {basic: justuser}}\n"
+                                 "lookups:\n  l:\n    type: http\n    url: http://h/\n    auth: {basic: justuser}\n    key: id\n    columns: {id: text}\n"
+                                 "sinks:\n  out: {from: a, type: file, path: x}\n",
+                                 [(2, 51, "there is no colon in it", "********", None), (7, 19, "there is no colon in it", "********", None)]),
     "not YAML": ("sources: [\n", [(2, 1, "this is not YAML", None, None)]),
     "not UTF-8": (b"sources:\n  \xc3\xa4\xff: x\n", [(2, 4, "0xff) is not UTF-8", None, None)]),
     "empty": ("", [(1, 1, "the file is empty", None, None)]),
@@ -308,6 +312,15 @@ def test_an_undeclared_key_is_warned_of(weir, tmp_path, transform, key, warned):
                    % ("a" if transform else "lines", key))
     found = [one for one in said(result.err) if "declare it in `columns:`" in one.text]
     assert result.code == 0 and len(found) == warned and all(one.level == "warning" for one in found), result
+
+
+def test_a_column_that_is_left_out_and_not_there_is_warned_of(weir, tmp_path):
+    text = SOURCE + "transforms:\n  a: {sql: 'SELECT id, x FROM lines'}\n  b: {sql: 'SELECT id, y FROM lines'}\n" \
+        "sinks:\n  out: {from: %s, type: table, url: 'sqlite:x.db', table: t, without: [x, y]}\n"
+    for reads, wanted in (("[a, b]", []), ("a", [("warning", "y")]), ("lines", [])):
+        result = check(weir, tmp_path, text % reads)
+        found = [one for one in said(result.err) if "to leave out" in one.text]
+        assert result.code == 0 and [(one.level, one.word) for one in found] == wanted, result
 
 
 def test_json(weir, tmp_path):

@@ -117,6 +117,8 @@ bool http_settings_load(struct http_settings *s, struct job_value settings, stru
     error_set(e, ERROR_CONFIG, "url", "url is missing");
   else if (s->changed && !s->key)
     error_set(e, ERROR_CONFIG, "key", "emit: changed needs a key");
+  else if (s->basic && !strchr(s->basic, ':'))
+    error_set(e, ERROR_CONFIG, "auth.basic", "basic is user:password, and there is no colon in it");
   return !error_is_set(e);
 }
 

@@ -144,6 +144,29 @@ static void check_key(struct check *c, const struct table_settings *s, const str
     check_find(c, CHECK_NOTE, "key", -1, NULL, "with `mode: append` the key only becomes the primary key of a table that weir makes");
 }
 
+static bool is_of_input(const struct check *c, const char *name) {
+  struct job_walk walk = job_walk_start(job_get(c->settings, "input_columns"));
+  struct job_value column;
+  bool found = false;
+  while (job_walk_next(&walk, NULL, &column)) {
+    char *one = job_text(column, "name", "");
+    found |= strcmp(one, name) == 0;
+    free(one);
+  }
+  return found;
+}
+
+// Of several inputs together, since each may lack what another has.
+static void check_without(struct check *c, const struct table *input) {
+  bool known = job_has(job_get(c->settings, "input_columns"));
+  for (size_t i = 0; known && i < input->without_count; i++) {
+    if (is_of_input(c, input->without[i])) continue;
+    char *setting = memory_print("without.%s", input->without[i]);
+    check_find(c, CHECK_WARNING, setting, -1, NULL, "the input of this sink has no column \"%s\" to leave out", input->without[i]);
+    free(setting);
+  }
+}
+
 static bool has_guesses(const struct table *t) {
   for (size_t i = 0; i < t->count; i++)
     if (t->columns[i].guessed) return true;
@@ -195,6 +218,7 @@ void table_sink_check(struct check *c) {
   if (s.table[0] == '\0') check_find(c, CHECK_ERROR, "table", -1, NULL, "`table` is empty");
   bool known = check_address(c, s.url, &scheme), good = check_known_columns(c, &input);
   if (good) check_key(c, &s, &input);
+  if (good) check_without(c, &input);
   if (known && good) {
     if (s.create) check_create(c, &s, scheme, &input);
     if (c->connect && scheme == URL_SQLITE) check_sqlite(c, &s, &input);
