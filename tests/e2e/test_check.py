@@ -360,6 +360,13 @@ def test_connect(weir, tmp_path):
     found = [one for one in said(result.err) if one.level == "error"]
     assert found and all(one.line == 6 for one in found), result
     assert "pipe.yaml is good, but its targets are not ready" in result.err
+    base = sqlite3.connect(tmp_path / "old.db")
+    base.execute("CREATE VIEW seen AS SELECT * FROM events")
+    view = check(weir, tmp_path, text.replace("table: events", "table: seen"), "--connect")
+    assert view.code == 3 and '"seen" is a view' in view.err, view
+    base.execute(re.search("CREATE UNIQUE INDEX .*;", result.err)[0])
+    base.commit()
+    assert check(weir, tmp_path, text, "--connect").code == 0, "the statement that is shown can be pasted"
 
 
 def test_connect_finds_a_column_that_nobody_fills(weir, tmp_path):
@@ -402,7 +409,12 @@ def test_connect_postgres(weir, tmp_path, database):
     database.query("CREATE TABLE numbers (id text NOT NULL, n bigint)")
     without = connect()
     assert without.code == 3 and "unique" in without.err, without
-    database.query("ALTER TABLE numbers ADD PRIMARY KEY (id)")
+    database.query(re.search("CREATE UNIQUE INDEX .*;", without.err)[0])
+    assert connect().code == 0, "the statement that is shown can be pasted"
+    database.query("ALTER TABLE numbers RENAME TO more; CREATE VIEW numbers AS SELECT * FROM more")
+    view = connect()
+    assert view.code == 3 and '"numbers" is a view' in view.err, view
+    database.query("DROP VIEW numbers; ALTER TABLE more RENAME TO numbers")
     assert connect().code == 0
     database.query("ALTER TABLE numbers ALTER n TYPE date USING NULL")
     wrong = connect()

@@ -78,25 +78,6 @@ bool postgres_table_is_empty(struct postgres *p, const char *quoted, bool *empty
   return r != NULL;
 }
 
-bool postgres_table_check_key(struct postgres *p, const char *quoted, const struct table *t, struct error *e) {
-  static const char sql[] =
-      "SELECT EXISTS (SELECT FROM pg_index i WHERE i.indrelid = to_regclass($1) AND i.indisunique AND i.indisvalid AND i.indimmediate "
-      "AND i.indpred IS NULL AND i.indexprs IS NULL AND "
-      "(SELECT array_agg(a.attname::text ORDER BY a.attname::text COLLATE \"C\") FROM pg_attribute a WHERE a.attrelid = i.indrelid "
-      "AND a.attnum = ANY ((i.indkey::int2[])[0:i.indnkeyatts - 1])) = "
-      "(SELECT array_agg(k ORDER BY k COLLATE \"C\") FROM json_array_elements_text($2::json) k))";
-  char *names = table_key_json(t);
-  struct postgres_result *r = ask(p, sql, quoted, names, e);
-  bool fits = r && postgres_text(r, 0, 0)[0] == 't';
-  if (r && !fits)
-    error_set(e, ERROR_OPERATOR, "no-unique-index",
-              "table %s has no unique index on exactly the columns of `key:` (%s), so an upsert cannot find its row: CREATE UNIQUE INDEX",
-              quoted, names);
-  free(names);
-  postgres_result_free(r);
-  return fits;
-}
-
 bool postgres_table_needs_casts(const struct table *t) {
   for (size_t i = 0; i < t->count; i++)
     if (t->columns[i].used && t->columns[i].cast) return true;
@@ -272,4 +253,38 @@ char *postgres_table_insert_sql(const struct table *t, const char *quoted, bool 
   buffer_free(&arrays);
   buffer_free(&aliases);
   return take_text(&sql);
+}
+
+// ---- the key
+
+static void refuse_key(const struct table *t, const char *quoted, bool view, struct error *e) {
+  struct buffer names = {0};
+  add_key_names(&names, t);
+  const char *key = buffer_cstring(&names);
+  if (view)
+    error_set(e, ERROR_OPERATOR, "no-unique-index", "%s is a view, and an upsert needs a table with a unique index on (%s): name the table",
+              quoted, key);
+  else
+    error_set(e, ERROR_OPERATOR, "no-unique-index",
+              "table %s has no unique index on exactly the columns of `key:`, so an upsert cannot find its row; this makes it: "
+              "CREATE UNIQUE INDEX ON %s (%s);",
+              quoted, quoted, key);
+  buffer_free(&names);
+}
+
+bool postgres_table_check_key(struct postgres *p, const char *quoted, const struct table *t, struct error *e) {
+  static const char sql[] =
+      "SELECT EXISTS (SELECT FROM pg_index i WHERE i.indrelid = to_regclass($1) AND i.indisunique AND i.indisvalid AND i.indimmediate "
+      "AND i.indpred IS NULL AND i.indexprs IS NULL AND "
+      "(SELECT array_agg(a.attname::text ORDER BY a.attname::text COLLATE \"C\") FROM pg_attribute a WHERE a.attrelid = i.indrelid "
+      "AND a.attnum = ANY ((i.indkey::int2[])[0:i.indnkeyatts - 1])) = "
+      "(SELECT array_agg(k ORDER BY k COLLATE \"C\") FROM json_array_elements_text($2::json) k)), "
+      "(SELECT relkind IN ('v', 'm') FROM pg_class WHERE oid = to_regclass($1))";
+  char *names = table_key_json(t);
+  struct postgres_result *r = ask(p, sql, quoted, names, e);
+  bool fits = r && postgres_text(r, 0, 0)[0] == 't';
+  if (r && !fits) refuse_key(t, quoted, postgres_text(r, 0, 1)[0] == 't', e);
+  free(names);
+  postgres_result_free(r);
+  return fits;
 }

@@ -84,32 +84,6 @@ bool sqlite_table_is_empty(struct sqlite *db, const char *name, bool *empty, str
   return ok;
 }
 
-bool sqlite_table_check_key(struct sqlite *db, const char *name, const struct table *t, struct error *e) {
-  // A key that is the rowid (INTEGER PRIMARY KEY) has no index of its own.
-  static const char sql[] =
-      "SELECT max(fits) FROM ("
-      "SELECT count(*) = ?2 AND min(c.name IN (SELECT value FROM json_each(?3))) AS fits "
-      "FROM pragma_index_list(?1) l JOIN pragma_index_info(l.name) c WHERE l.\"unique\" AND NOT l.partial GROUP BY l.name "
-      "UNION ALL SELECT count(*) = ?2 AND min(name IN (SELECT value FROM json_each(?3))) "
-      "FROM pragma_table_info(?1) WHERE pk > 0)";
-  int64_t keys = 0;
-  while (table_key_column(t, (unsigned)keys + 1)) keys++;
-  struct sqlite_query *q = sqlite_prepare(db, sql, e);
-  if (!q) return false;
-  char *names = table_key_json(t);
-  sqlite_bind_cstring(q, 1, name);
-  sqlite_bind_int(q, 2, keys);
-  sqlite_bind_cstring(q, 3, names);
-  bool ok = sqlite_step(q, e) == SQLITE_GOT_ROW, fits = ok && sqlite_column_int(q, 0) != 0;
-  sqlite_reset(q);
-  if (ok && !fits)
-    error_set(e, ERROR_OPERATOR, "no-unique-index",
-              "table %s has no unique index on exactly the columns of `key:` (%s), so an upsert cannot find its row: CREATE UNIQUE INDEX",
-              name, names);
-  free(names);
-  return ok && fits;
-}
-
 // ---- statements
 
 static void add_name(struct buffer *sql, const char *name) {
@@ -227,4 +201,70 @@ char *sqlite_table_insert_sql(const struct table *t, const char *name, bool upse
   }
   if (upsert) add_conflict(&sql, t);
   return take_text(&sql);
+}
+
+// ---- the key
+
+static bool view_find(struct sqlite *db, const char *name, bool *view, struct error *e) {
+  struct sqlite_query *q =
+      sqlite_prepare(db, "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'view' AND name = ?1 COLLATE NOCASE)", e);
+  if (!q) return false;
+  sqlite_bind_cstring(q, 1, name);
+  bool ok = sqlite_step(q, e) == SQLITE_GOT_ROW;
+  *view = ok && sqlite_column_int(q, 0) != 0;
+  sqlite_reset(q);
+  return ok;
+}
+
+// The name that such an index would likely get by hand: "events_id_day".
+static void add_index_name(struct buffer *sql, const struct table *t, const char *name) {
+  struct buffer whole = {0};
+  const struct column *column;
+  buffer_text(&whole, name);
+  for (unsigned place = 1; (column = table_key_column(t, place)); place++) buffer_print(&whole, "_%s", column->name);
+  add_name(sql, buffer_cstring(&whole));
+  buffer_free(&whole);
+}
+
+static void refuse_key(const struct table *t, const char *name, bool view, struct error *e) {
+  struct buffer names = {0}, index = {0};
+  add_key_names(&names, t);
+  add_index_name(&index, t, name);
+  char *quoted = sqlite_quote_name(name);
+  const char *key = buffer_cstring(&names);
+  if (view)
+    error_set(e, ERROR_OPERATOR, "no-unique-index", "%s is a view, and an upsert needs a table with a unique index on (%s): name the table",
+              quoted, key);
+  else
+    error_set(e, ERROR_OPERATOR, "no-unique-index",
+              "table %s has no unique index on exactly the columns of `key:`, so an upsert cannot find its row; this makes it: "
+              "CREATE UNIQUE INDEX %s ON %s (%s);",
+              quoted, buffer_cstring(&index), quoted, key);
+  free(quoted);
+  buffer_free(&names);
+  buffer_free(&index);
+}
+
+bool sqlite_table_check_key(struct sqlite *db, const char *name, const struct table *t, struct error *e) {
+  // A key that is the rowid (INTEGER PRIMARY KEY) has no index of its own.
+  static const char sql[] =
+      "SELECT max(fits) FROM ("
+      "SELECT count(*) = ?2 AND min(c.name IN (SELECT value FROM json_each(?3))) AS fits "
+      "FROM pragma_index_list(?1) l JOIN pragma_index_info(l.name) c WHERE l.\"unique\" AND NOT l.partial GROUP BY l.name "
+      "UNION ALL SELECT count(*) = ?2 AND min(name IN (SELECT value FROM json_each(?3))) "
+      "FROM pragma_table_info(?1) WHERE pk > 0)";
+  int64_t keys = 0;
+  bool view;
+  while (table_key_column(t, (unsigned)keys + 1)) keys++;
+  struct sqlite_query *q = sqlite_prepare(db, sql, e);
+  if (!q) return false;
+  char *names = table_key_json(t);
+  sqlite_bind_cstring(q, 1, name);
+  sqlite_bind_int(q, 2, keys);
+  sqlite_bind_cstring(q, 3, names);
+  bool ok = sqlite_step(q, e) == SQLITE_GOT_ROW, fits = ok && sqlite_column_int(q, 0) != 0;
+  sqlite_reset(q);
+  if (ok && !fits && view_find(db, name, &view, e)) refuse_key(t, name, view, e);
+  free(names);
+  return ok && fits;
 }
