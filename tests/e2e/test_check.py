@@ -310,8 +310,13 @@ def test_an_undeclared_key_is_warned_of(weir, tmp_path, transform, key, warned):
     above = "transforms:\n  a: {sql: %s}\n" % json.dumps(transform) if transform else ""
     result = check(weir, tmp_path, SOURCE + above + "sinks:\n  out: {from: %s, type: table, url: 'sqlite:x.db', table: t, mode: upsert, key: %s}\n"
                    % ("a" if transform else "lines", key))
-    found = [one for one in said(result.err) if "declare it in `columns:`" in one.text]
-    assert result.code == 0 and len(found) == warned and all(one.level == "warning" for one in found), result
+    found = [one for one in said(result.err) if "Declare it in `columns:`" in one.text]
+    assert result.code == 0 and len(found) == warned and all(one.level == "warning" and one.word == "id" for one in found), result
+    # The statement says the same, and SQLite takes it with the comment in it.
+    statement = re.search(r"CREATE TABLE.*", result.out)
+    assert bool(statement and '"id" TEXT /* or DOUBLE' in statement[0]) == (warned and transform is not None), result
+    if statement:
+        sqlite3.connect(":memory:").execute(statement[0])
 
 
 def test_a_column_that_is_left_out_and_not_there_is_warned_of(weir, tmp_path):

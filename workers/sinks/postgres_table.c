@@ -144,7 +144,9 @@ char *postgres_table_create_sql(const struct table *t, const char *quoted) {
     const struct column *c = &t->columns[i];
     if (i > 0) buffer_text(&sql, ", ");
     add_name(&sql, c->name);
-    buffer_print(&sql, " %s%s", declared_type(c->type), c->not_null || c->key ? " NOT NULL" : "");
+    buffer_print(&sql, " %s", declared_type(c->type));
+    if (c->guessed) buffer_print(&sql, " /* or %s, by its first value */", declared_type(COLUMN_DOUBLE));
+    if (c->not_null || c->key) buffer_text(&sql, " NOT NULL");
   }
   if (table_key_column(t, 1)) {
     buffer_text(&sql, ", PRIMARY KEY (");

@@ -26,7 +26,7 @@ bool postgres_table_is_empty(struct postgres *p, const char *quoted, bool *empty
 bool postgres_table_check_key(struct postgres *p, const char *quoted, const struct table *t, struct error *e);
 // True when a column in use has a type that only the server reads: then rows go as text arrays and not by COPY.
 bool postgres_table_needs_casts(const struct table *t);
-// Statements, owned by the caller.
+// Statements, owned by the caller. Of a column whose type is still guessed a comment says what else it may become.
 char *postgres_table_create_sql(const struct table *t, const char *quoted);
 char *postgres_table_add_sql(const struct column *column, const char *quoted);
 char *postgres_table_copy_sql(const struct table *t, const char *quoted);

@@ -132,6 +132,7 @@ char *sqlite_table_create_sql(const struct table *t, const char *name) {
     const struct column *c = &t->columns[i];
     if (i > 0) buffer_text(&sql, ", ");
     add_definition(&sql, c);
+    if (c->guessed) buffer_print(&sql, " /* or %s, by its first value */", declared_type(COLUMN_DOUBLE));
     if (c->not_null || c->key) buffer_text(&sql, " NOT NULL");
   }
   if (table_key_column(t, 1)) {

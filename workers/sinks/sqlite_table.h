@@ -14,7 +14,7 @@ bool sqlite_table_read(struct sqlite *db, const char *name, struct table *t, boo
 bool sqlite_table_is_empty(struct sqlite *db, const char *name, bool *empty, struct error *e);
 // ERROR_OPERATOR when no unique index has just the key's columns: ON CONFLICT would not work.
 bool sqlite_table_check_key(struct sqlite *db, const char *name, const struct table *t, struct error *e);
-// Statements, owned by the caller.
+// Statements, owned by the caller. Of a column whose type is still guessed a comment says what else it may become.
 char *sqlite_table_create_sql(const struct table *t, const char *name);
 char *sqlite_table_add_sql(const struct column *column, const char *name);
 char *sqlite_table_delete_sql(const struct table *t, const char *name); // a parameter for each column of the key, in the table's order

@@ -111,10 +111,12 @@ void check_columns(struct check *c, const struct table_settings *s, const struct
 static void check_key_type(struct check *c, const struct table *input, const char *name) {
   int32_t found = table_find(input, name, strlen(name));
   if (found == TABLE_NO_COLUMN ? c->columns_known : !input->columns[found].guessed) return;
-  check_find(c, CHECK_WARNING, "key", -1, NULL,
-             "nobody declares the type of the key's column \"%s\": where weir makes the table it would become double for numbers, and "
-             "integers that a double cannot hold dead letters; declare it in `columns:`",
+  char *setting = memory_print("key.%s", name);
+  check_find(c, CHECK_WARNING, setting, -1, NULL,
+             "nobody declares the type of the key's column \"%s\": where weir makes the table its first value decides. A number makes it "
+             "double, and integers that a double cannot hold become dead letters; anything else makes it text. Declare it in `columns:`",
              name);
+  free(setting);
 }
 
 static void check_key_column(struct check *c, const struct table_settings *s, const struct table *input, const char *name) {
