@@ -267,16 +267,18 @@ static bool take_ratio(const struct take *t, const struct config_node *node) {
   return true;
 }
 
-// Every list holds names of nodes, columns or files: one that stands there twice was meant to be another one.
-static bool is_first(const struct take *t, const struct config_node *list, size_t index) {
+// Every list holds names of nodes, columns or files: one that stands there twice was meant to be another one. The value stays, so that
+// nobody misses it.
+static void check_first(const struct take *t, const struct config_node *list, size_t index) {
   const struct config_node *one = &list->entries[index].value;
   char quote[80];
   for (size_t i = 0; i < index; i++) {
     const struct config_node *before = &list->entries[i].value;
-    if (before->kind == CONFIG_TEXT && !before->broken && strcmp(before->text, one->text) == 0)
-      return complain(t, one, NULL, "names `%s` twice", shown(t, one, quote));
+    if (before->kind == CONFIG_TEXT && !before->broken && strcmp(before->text, one->text) == 0) {
+      complain(t, one, NULL, "names `%s` twice", shown(t, one, quote));
+      return;
+    }
   }
-  return true;
 }
 
 // A text, or a list of texts; an array either way.
@@ -287,10 +289,13 @@ static bool take_texts(const struct take *t, const struct config_node *node) {
   if (node->count == 0) return complain(t, node, NULL, "needs at least one entry");
   for (size_t i = 0; i < node->count; i++) {
     const struct config_node *one = &node->entries[i].value;
-    if (one->kind != CONFIG_TEXT)
+    if (one->kind != CONFIG_TEXT) {
       fine = complain(t, one, NULL, "is a list of texts: no room for %s", config_kind_name(one->kind));
-    else
-      fine &= !one->broken && take_text_type(t, one) && is_first(t, node, i);
+      continue;
+    }
+    bool good = !one->broken && take_text_type(t, one);
+    if (good) check_first(t, node, i);
+    fine &= good;
   }
   return fine;
 }

@@ -129,6 +129,9 @@ BROKEN = {
                                  "lookups:\n  l:\n    type: http\n    url: http://h/\n    auth: {basic: justuser}\n    key: id\n    columns: {id: text}\n"
                                  "sinks:\n  out: {from: a, type: file, path: x}\n",
                                  [(2, 51, "there is no colon in it", "********", None), (7, 19, "there is no colon in it", "********", None)]),
+    # Nothing follows from it: the key is there, and so is what is read.
+    "names twice": (SOURCE + "sinks:\n  out: {from: [lines, lines], type: table, url: 'sqlite:x', table: t, mode: upsert, key: [id, id]}\n",
+                    [(4, 23, "`from` names `lines` twice", "lines", None), (4, 95, "`key` names `id` twice", "id", None)]),
     "not YAML": ("sources: [\n", [(2, 1, "this is not YAML", None, None)]),
     "not UTF-8": (b"sources:\n  \xc3\xa4\xff: x\n", [(2, 4, "0xff) is not UTF-8", None, None)]),
     "empty": ("", [(1, 1, "the file is empty", None, None)]),
