@@ -42,7 +42,7 @@ struct journal_totals {
 
 // Opens the journal, or makes it. NULL: e. A file of another format, or none of ours: ERROR_OPERATOR.
 struct journal *journal_open(const char *path, struct error *e);
-void journal_close(struct journal *j);                 // NULL is allowed; an open transaction is rolled back
+void journal_close(struct journal *j); // NULL is allowed; an open transaction is rolled back
 // The fingerprint of the settings with which it is filled. *is: these, or nothing was given out yet, or it is not known.
 bool journal_is_of(struct journal *j, const char *fingerprint, bool *is, struct error *e);
 bool journal_sign(struct journal *j, const char *fingerprint, struct error *e);
