@@ -262,15 +262,7 @@ char *postgres_table_insert_sql(const struct table *t, const char *quoted, bool 
 static void refuse_key(const struct table *t, const char *quoted, bool view, struct error *e) {
   struct buffer names = {0};
   add_key_names(&names, t);
-  const char *key = buffer_cstring(&names);
-  if (view)
-    error_set(e, ERROR_OPERATOR, "no-unique-index", "%s is a view, and an upsert needs a table with a unique index on (%s): name the table",
-              quoted, key);
-  else
-    error_set(e, ERROR_OPERATOR, "no-unique-index",
-              "table %s has no unique index on exactly the columns of `key:`, so an upsert cannot find its row; this makes it: "
-              "CREATE UNIQUE INDEX ON %s (%s);",
-              quoted, quoted, key);
+  table_key_refuse(quoted, buffer_cstring(&names), "", view, e);
   buffer_free(&names);
 }
 

@@ -232,15 +232,8 @@ static void refuse_key(const struct table *t, const char *name, bool view, struc
   add_key_names(&names, t);
   add_index_name(&index, t, name);
   char *quoted = sqlite_quote_name(name);
-  const char *key = buffer_cstring(&names);
-  if (view)
-    error_set(e, ERROR_OPERATOR, "no-unique-index", "%s is a view, and an upsert needs a table with a unique index on (%s): name the table",
-              quoted, key);
-  else
-    error_set(e, ERROR_OPERATOR, "no-unique-index",
-              "table %s has no unique index on exactly the columns of `key:`, so an upsert cannot find its row; this makes it: "
-              "CREATE UNIQUE INDEX %s ON %s (%s);",
-              quoted, buffer_cstring(&index), quoted, key);
+  buffer_byte(&index, ' ');
+  table_key_refuse(quoted, buffer_cstring(&names), buffer_cstring(&index), view, e);
   free(quoted);
   buffer_free(&names);
   buffer_free(&index);

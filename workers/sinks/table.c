@@ -209,6 +209,17 @@ const struct column *table_key_column(const struct table *t, unsigned place) {
   return NULL;
 }
 
+void table_key_refuse(const char *quoted, const char *key, const char *index, bool view, struct error *e) {
+  if (view)
+    error_set(e, ERROR_OPERATOR, "no-unique-index", "%s is a view, and an upsert needs a table with a unique index on (%s): name the table",
+              quoted, key);
+  else
+    error_set(e, ERROR_OPERATOR, "no-unique-index",
+              "table %s has no unique index on exactly the columns of `key:`, so an upsert cannot find its row; this makes it: "
+              "CREATE UNIQUE INDEX %sON %s (%s);",
+              quoted, index, quoted, key);
+}
+
 char *table_key_json(const struct table *t) {
   struct buffer names = {0}, packed = {0};
   const struct column *column;

@@ -90,6 +90,9 @@ bool table_mark_key(struct table *t, struct job_value key, struct error *e);
 const struct column *table_key_column(const struct table *t, unsigned place);
 // The key's names as a JSON array; owned by the caller.
 char *table_key_json(const struct table *t);
+// ERROR_OPERATOR: an upsert finds no unique index on its key in the table `quoted`. `key`: quoted names; `index`: the name of an index to
+// make and a blank behind it, "" where the database finds one.
+void table_key_refuse(const char *quoted, const char *key, const char *index, bool view, struct error *e);
 // True when no record can bring a column into use any more: nothing to look for before a batch.
 bool table_is_settled(const struct table *t);
 
