@@ -265,6 +265,13 @@ static uint64_t due_ns(const struct sink *s) {
   return by_rest < by_age ? by_rest : by_age;
 }
 
+// A short rest is slept through: being woken for each record that comes meanwhile would only show that it is not over yet. It ends by the
+// clock, so nothing can be missed; the ring holds what comes.
+static bool is_resting(const struct sink *s, uint64_t now) {
+  uint64_t until = s->batch.count > 0 ? due_ns(s) : 0;
+  return until > now && until - now <= REST_MOST_NS;
+}
+
 static bool beat(struct sink *s, uint64_t now, struct error *e) {
   const struct target_kind *kind = s->target->kind;
   if (!kind->beat || now < s->beat_ns + TARGET_BEAT_SECONDS * second_ns) return true;
@@ -328,7 +335,7 @@ static bool run(struct sink *s, struct error *e) {
     // Inputs that all were durable before, or were no business of ours, leave the ring without a commit.
     if (s->batch.count == 0 && !s->moves && s->batch.end > w->input.head) note_and_release(s, s->batch.end);
     if (!beat(s, now, e)) return false;
-    if (empty && ring_reader_sleep(&w->input)) worker_wait(w, sleep_ms(s, clock_monotonic_ns()), SLOT_IDLE, NULL);
+    if (empty && (is_resting(s, now) || ring_reader_sleep(&w->input))) worker_wait(w, sleep_ms(s, clock_monotonic_ns()), SLOT_IDLE, NULL);
   }
   return true;
 }
