@@ -20,11 +20,7 @@ static void write_pair(struct msgpack_writer *w, const char *key, const char *te
   msgpack_write_cstring(w, key);
   msgpack_write_text(w, text ? text : "", length);
   if (w->overflow) return;
-  uint8_t *at = w->at - length;
-  while (at < w->at) {
-    at += utf8_check(at, (size_t)(w->at - at));
-    if (at < w->at) *at++ = '?';
-  }
+  utf8_mend(w->at - length, length);
 }
 
 uint32_t dead_size(const struct dead_letter *d) {

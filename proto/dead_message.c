@@ -61,12 +61,18 @@ void dead_message_header(struct buffer *out, const char *name, struct dead_bytes
   // A name that is no text cannot stand in one: its bytes become '?', as in every text of a letter.
   struct buffer whole = {0};
   buffer_text(&whole, name);
-  for (size_t bad; (bad = utf8_check(whole.at, whole.length)) < whole.length;) whole.at[bad] = '?';
+  utf8_mend(whole.at, whole.length);
   put_json_text(out, whole.at, whole.length);
   buffer_free(&whole);
   buffer_byte(out, ',');
   put_bytes(out, value);
   buffer_text(out, "]]");
+}
+
+void dead_message_place(struct buffer *out, const char *topic, int32_t partition, int64_t offset) {
+  buffer_text(out, ",\"topic\":");
+  put_json_text(out, (const uint8_t *)topic, strlen(topic));
+  buffer_print(out, ",\"partition\":%d,\"offset\":%lld", (int)partition, (long long)offset);
 }
 
 void dead_message_tail(struct buffer *out, int64_t millis, bool tombstone) {
@@ -142,13 +148,37 @@ static bool read_headers(struct dead_message *m, const uint8_t *at, const uint8_
   return true;
 }
 
-static bool read_packed(struct dead_message *m, const uint8_t *at, const uint8_t *end) {
+// A whole number; false: there is none.
+static bool read_number(const uint8_t *at, const uint8_t *end, const char *name, int64_t *number) {
   const uint8_t *found, *found_end;
   struct msgpack_value value;
+  bool there =
+      msgpack_find(at, end, name, strlen(name), &found, &found_end) && msgpack_read(&found, found_end, &value) && value.type == MSGPACK_INT;
+  if (there) *number = value.i;
+  return there;
+}
+
+// Where it lay: all of it, or nothing.
+static void read_place(struct dead_message *m, const uint8_t *at, const uint8_t *end) {
+  const uint8_t *found, *found_end;
+  struct msgpack_value name;
+  struct dead_bytes topic;
+  int64_t partition, offset;
+  if (!read_number(at, end, "partition", &partition) || !read_number(at, end, "offset", &offset) || partition < 0 ||
+      partition > INT32_MAX || !msgpack_find(at, end, "topic", 5, &found, &found_end) || !msgpack_read(&found, found_end, &name) ||
+      name.type != MSGPACK_TEXT || !keep(m, name.bytes, name.length, &topic))
+    return;
+  m->topic = (const char *)topic.bytes;
+  m->partition = (int32_t)partition;
+  m->offset = offset;
+}
+
+static bool read_packed(struct dead_message *m, const uint8_t *at, const uint8_t *end) {
+  const uint8_t *found, *found_end;
   if (!msgpack_find(at, end, "key", 3, &found, &found_end) || !read_bytes(m, &found, found_end, &m->key)) return false;
   if (msgpack_find(at, end, "headers", 7, &found, &found_end) && !read_headers(m, found, found_end)) return false;
-  if (msgpack_find(at, end, "timestamp", 9, &found, &found_end) && msgpack_read(&found, found_end, &value) && value.type == MSGPACK_INT)
-    m->millis = value.i;
+  read_number(at, end, "timestamp", &m->millis);
+  read_place(m, at, end);
   m->tombstone = msgpack_find(at, end, "tombstone", 9, &found, &found_end);
   return true;
 }

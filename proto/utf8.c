@@ -44,6 +44,11 @@ size_t utf8_check(const uint8_t *text, size_t length) {
   return length;
 }
 
+void utf8_mend(uint8_t *text, size_t length) {
+  uint8_t *at = text, *end = text + length;
+  while ((at += utf8_check(at, (size_t)(end - at))) < end) *at++ = '?';
+}
+
 uint32_t utf8_code(const uint8_t *at, size_t step) {
   if (step == 1) return at[0];
   uint32_t code = at[0] & (0xffu >> (step + 1));

@@ -6,6 +6,8 @@
 
 // Offset of the first byte that does not begin or continue a character rightly (of the character's first byte); `length` when all is well.
 size_t utf8_check(const uint8_t *text, size_t length);
+// Puts '?' in place of each byte that is none of a character.
+void utf8_mend(uint8_t *text, size_t length);
 // Bytes of the character at `text` (1..4), 0 when it is broken or cut off.
 size_t utf8_step(const uint8_t *text, size_t length);
 // The code point of the character at `at`, which has `step` bytes (1..4).

@@ -48,7 +48,7 @@ static const struct setting kafka_rows[] = {
     {.name = "sasl", .type = SETTING_GROUP, .group = &sasl_group, .help = "How weir logs in at the brokers."},
     {.name = "options",
      .type = SETTING_TEXT_MAP,
-     .flags = SETTING_SECRET | SETTING_ADDRESS,
+     .flags = SETTING_SECRET,
      .help = "Further settings of the Kafka client (librdkafka), by their names there; what weir decides itself cannot be set."},
 };
 static const struct setting_table kafka_group = {.place = SETTINGS_GROUP, ROWS(kafka_rows)};
@@ -56,9 +56,9 @@ static const struct setting_table kafka_group = {.place = SETTINGS_GROUP, ROWS(k
 static const struct setting dead_rows[] = {
     {.name = "topic",
      .type = SETTING_TEXT,
-     .help = "Kafka topic for dead letters: a copy of each that a table or file stores, and the only place of those of a topic that is "
-             "written, "
-             "which are in the transaction of its rows and cannot be sent again by `weir dlq retry`. Without brokers it is not used."},
+     .help =
+         "Kafka topic for dead letters: a copy of each that a table or file stores, and the only place of those of a topic that is "
+         "written, which are in the transaction of its rows and cannot be sent again by `weir dlq retry`. Without brokers it is not used."},
     {.name = "stop_above",
      .type = SETTING_RATIO,
      .flags = SETTING_LIVE,

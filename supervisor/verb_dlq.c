@@ -62,7 +62,7 @@ static void put_origin(struct json_text *j, const struct store_letter *l) {
 static void put_message(struct json_text *j, const struct store_letter *l) {
   struct dead_message m;
   if (!*l->message) return;
-  if (dead_message_read(&m, l->message, strlen(l->message)))
+  if (dead_message_read(&m, l->message, strlen(l->message)) && !strchr(l->message, '\n'))
     json_text_raw(j, "message", l->message);
   else
     json_text_string(j, "message", l->message);

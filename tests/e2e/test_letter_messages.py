@@ -71,6 +71,7 @@ def test_a_broken_message_is_a_letter_with_its_key_and_headers(weir, write, kafk
     # The store says the same, for people and for programs.
     kept = {key: json.loads(message) for key, message in into.query("SELECT partition, message FROM weir_dead")}
     assert kept["1"] == {"key": {"hex": "6bfe"}, "timestamp": 1700000000123,
+                         "topic": write.topic, "partition": 1, "offset": 0,
                          "headers": [["trace", "one"], ["trace", "two"], ["raw", {"hex": "ff00"}], ["none", None], ["empty", ""]]}
     assert kept["0"]["key"] is None and "headers" not in kept["0"]
     shown = [json.loads(line) for line in weir("dlq", "export", file).out.splitlines()]
@@ -98,6 +99,12 @@ def test_a_letter_that_is_sent_again_is_the_message_that_it_was(weir, write, kaf
                                 {"key": None, "value": "another", "timestamp": 1700000000000, "partition": 0}])
     once(weir, write(target, METADATA % "json", sql))
     assert target.query("SELECT code FROM weir_dead") == 2 * [("json",)]
+    # A format that does not fit either: letters again, of the retry now, that still say where they lay.
+    again = weir("dlq", "retry", write(target, METADATA % "msgpack", sql))
+    assert again.code == 0, again
+    assert sorted(target.query("SELECT code, source FROM weir_dead")) == 2 * [("msgpack", "retry:input")]
+    assert {"topic %s, partition %d, offset 0" % (write.topic, n) in reason for n in range(2) for (reason,) in target.query(
+        "SELECT reason FROM weir_dead WHERE reason LIKE %s", "%partition " + str(n) + "%")} == {True}
     again = weir("dlq", "retry", write(target, METADATA % "string", sql))
     assert again.code == 0, again
     found = target.query("SELECT value, _key, _topic, _partition, _offset, _timestamp, _headers FROM out ORDER BY _partition")
@@ -116,11 +123,21 @@ def test_key_and_headers_beyond_the_limit_are_left_out_and_said_to_be(weir, writ
     assert sqlite_target.query("SELECT cut, message FROM weir_dead") == [(1, None)]
 
 
+def test_key_and_headers_that_do_not_fit_into_a_small_ring_are_left_out(weir, write, kafka, sqlite_target):
+    file = write(sqlite_target, ", ring: 64KiB")
+    kafka.produce(write.topic, [{"key": "k", "value": "{", "headers": [("h", b"v" * 20000)]}, {"key": "good", "value": '{"n": 2}'}])
+    once(weir, file)
+    assert sqlite_target.query("SELECT cut, message FROM weir_dead") == [(1, None)]
+    assert sqlite_target.query("SELECT n FROM out") == [(2,)]
+
+
 def test_a_store_of_an_earlier_version_gets_its_column(weir, write, kafka, target):
     file = write(target)
     kafka.produce(write.topic, [dict(BROKEN, key="old")])
     once(weir, file)
     target.query("ALTER TABLE weir_dead DROP COLUMN message")
+    listed = weir("dlq", "export", file)
+    assert listed.code == 0 and json.loads(listed.out)["node"] == "input", listed
     kafka.produce(write.topic, [dict(BROKEN, key="new")])
     once(weir, file)
     found = target.query("SELECT message FROM weir_dead ORDER BY position")

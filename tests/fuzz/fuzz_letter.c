@@ -25,6 +25,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   if (!dead_message_read(&first, (const char *)data, size)) return 0;
   dead_message_head(&out, first.key);
   for (size_t i = 0; i < first.header_count; i++) dead_message_header(&out, first.headers[i].name, first.headers[i].value);
+  if (first.topic) dead_message_place(&out, first.topic, first.partition, first.offset);
   dead_message_tail(&out, first.millis, first.tombstone);
   must(dead_message_read(&second, (const char *)out.at, out.length));
   same(first.key, second.key);
@@ -33,6 +34,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     must(strcmp(first.headers[i].name, second.headers[i].name) == 0);
     same(first.headers[i].value, second.headers[i].value);
   }
+  must((first.topic == NULL) == (second.topic == NULL));
+  must(!first.topic || (strcmp(first.topic, second.topic) == 0 && first.partition == second.partition && first.offset == second.offset));
   must(first.tombstone == second.tombstone && (first.millis < 0 || first.millis == second.millis));
   dead_message_free(&first);
   dead_message_free(&second);

@@ -227,35 +227,78 @@ static void test_leaving_is_fenced(void **state) {
   scene_close(&x);
 }
 
-// Rows 4 to 6 are as a death between COMMIT and note leaves them, and meanwhile the source has given their stream up: the successor has not
-// heard of it yet, so it counts them, and then forgets the stream. What it brings of the other one is counted, too.
+// A sink of a shared source with two streams, killed. Rows 4 to 6 of the first one are as a death between COMMIT and note leaves them, and
+// meanwhile the source has given that stream up: the successor has not heard of it yet.
+static void die_uncounted(struct scene *x, uint32_t *other) {
+  scene_open(x, ID_AND_NAME);
+  x->r.shared = true;
+  scene_start(x);
+  stream_begin(&x->r, "p2", other);
+  send_rows(x, 1, 3);
+  ring_publish(&x->r.writer);
+  stream_until(&x->r, x->s, 3);
+  rig_kill(&x->r);
+  db_do("INSERT INTO t (id) VALUES (4), (5), (6)");
+  db_do("UPDATE weir_positions SET position = 6, rows = 6 WHERE partition = ''");
+  send_rows(x, 4, 6);
+  words_store(&x->r.source, x->s * STREAM_WORDS + STREAM_START_STATE, STREAM_GIVEN_UP);
+  send_control(&x->r, RECORD_STREAM);
+}
+
+// What the first stream has brought is counted, once; the stream itself is left to whoever has it now.
 static void test_counted_before_a_given_stream_is_forgotten(void **state) {
   (void)state;
   struct scene x;
   uint32_t other;
-  scene_open(&x, ID_AND_NAME);
-  x.r.shared = true;
-  scene_start(&x);
-  stream_begin(&x.r, "p2", &other);
-  send_rows(&x, 1, 3);
-  ring_publish(&x.r.writer);
-  stream_until(&x.r, x.s, 3);
-  rig_kill(&x.r);
-  db_do("INSERT INTO t (id) VALUES (4), (5), (6)");
-  db_do("UPDATE weir_positions SET position = 6, rows = 6 WHERE partition = ''");
-  send_rows(&x, 4, 6);
-  words_store(&x.r.source, x.s * STREAM_WORDS + STREAM_START_STATE, STREAM_GIVEN_UP);
-  send_control(&x.r, RECORD_STREAM);
+  die_uncounted(&x, &other);
   send_row(&x.r, other, 7, "{\"id\":7}");
   rig_start(&x.r, "table", x.settings);
   stream_until(&x.r, other, 7);
-  rig_kill(&x.r); // forgotten is forgotten: a later life does not take it again
+  rig_kill(&x.r);
   db_do("UPDATE weir_positions SET epoch = epoch + 1, owner = 'host=h pid=1 state=0123456789abcdef since=x' WHERE partition = ''");
   rig_start(&x.r, "table", x.settings);
   end_well(&x);
   expect_account(&x.r, 7, 0, 0);
   db_expect("SELECT count(*) FROM t", "7");
   db_expect("SELECT owner FROM weir_positions WHERE partition = ''", "host=h pid=1 state=0123456789abcdef since=x");
+  scene_close(&x);
+}
+
+// Another lane of the same instance has it: it is not taken back, and what that lane has brought is not ours.
+static void test_a_given_stream_is_not_taken_from_another_lane(void **state) {
+  (void)state;
+  struct scene x;
+  uint32_t other;
+  die_uncounted(&x, &other);
+  db_do("UPDATE weir_positions SET epoch = 5, position = 9, rows = 9 WHERE partition = ''");
+  send_row(&x.r, other, 7, "{\"id\":7}");
+  rig_start(&x.r, "table", x.settings);
+  stream_until(&x.r, other, 7);
+  end_well(&x);
+  db_expect("SELECT epoch, position, rows FROM weir_positions WHERE partition = ''", "5|9|9");
+  expect_account(&x.r, 4, 0, 0); // without rows 4 to 6: what that lane has brought since cannot be told from them
+  scene_close(&x);
+}
+
+// It comes back to this sink before its successor has loaded anything.
+static void test_a_given_stream_comes_back_and_counts_on(void **state) {
+  (void)state;
+  struct scene x;
+  struct feedback_answer a;
+  uint32_t other, again;
+  die_uncounted(&x, &other);
+  again = stream_announce(&x.r, "", "id-1", x.s);
+  rig_start(&x.r, "table", x.settings);
+  assert_true(stream_wait(&x.r, again, FEEDBACK_KNOWN, &a));
+  words_store(&x.r.source, again * STREAM_WORDS + STREAM_START, a.start);
+  words_store(&x.r.source, again * STREAM_WORDS + STREAM_START_STATE, STREAM_RESOLVED);
+  send_control(&x.r, RECORD_STREAM);
+  assert_true(stream_wait(&x.r, again, FEEDBACK_READY, &a));
+  assert_int_equal(a.position, 6);
+  send_row(&x.r, again, 7, "{\"id\":7}");
+  end_well(&x);
+  db_expect("SELECT count(*) FROM t", "7");
+  expect_account(&x.r, 7, 0, 0);
   scene_close(&x);
 }
 

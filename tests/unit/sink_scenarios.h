@@ -312,6 +312,7 @@ static void test_dies_at_every_step(void **state) {
       cmocka_unit_test(test_idle_owner_learns_that_it_is_fenced), cmocka_unit_test(test_one_stream_lost),                                  \
       cmocka_unit_test(test_waits_for_a_living_owner), cmocka_unit_test(test_nobody_waits_for_who_left),                                   \
       cmocka_unit_test(test_leaving_is_fenced), cmocka_unit_test(test_counted_before_a_given_stream_is_forgotten),                         \
-      cmocka_unit_test(test_lost_rows_rewind), cmocka_unit_test(test_position_changed_while_running),                                      \
-      cmocka_unit_test(test_dropped_table_is_filled_again), cmocka_unit_test(test_emptied_append_asks),                                    \
-      cmocka_unit_test(test_upsert_needs_an_index)
+      cmocka_unit_test(test_a_given_stream_is_not_taken_from_another_lane),                                                                \
+      cmocka_unit_test(test_a_given_stream_comes_back_and_counts_on), cmocka_unit_test(test_lost_rows_rewind),                             \
+      cmocka_unit_test(test_position_changed_while_running), cmocka_unit_test(test_dropped_table_is_filled_again),                         \
+      cmocka_unit_test(test_emptied_append_asks), cmocka_unit_test(test_upsert_needs_an_index)

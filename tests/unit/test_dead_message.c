@@ -32,6 +32,7 @@ static void everything_comes_back(void **state) {
   dead_message_header(&out, "null", (struct dead_bytes){0});
   dead_message_header(&out, "", text(""));
   dead_message_header(&out, "bad\xff", text("]"));
+  dead_message_place(&out, "a \"topic\"", 7, 1234567890123);
   dead_message_tail(&out, 1700000000123, true);
   assert_true(dead_message_read(&m, (const char *)out.at, out.length));
   check_bytes(m.key, binary, sizeof binary);
@@ -48,6 +49,9 @@ static void everything_comes_back(void **state) {
   check_bytes(m.headers[4].value, "]", 1);
   assert_int_equal(m.millis, 1700000000123);
   assert_true(m.tombstone);
+  assert_string_equal(m.topic, "a \"topic\"");
+  assert_int_equal(m.partition, 7);
+  assert_int_equal(m.offset, 1234567890123);
   dead_message_free(&m);
   buffer_free(&out);
 }
@@ -64,6 +68,7 @@ static void little_is_enough(void **state) {
   assert_int_equal(m.header_count, 0);
   assert_int_equal(m.millis, -1);
   assert_false(m.tombstone);
+  assert_null(m.topic);
   dead_message_free(&m);
   buffer_free(&out);
 }

@@ -69,6 +69,7 @@ static bool check_names(const char *url, struct error *e) {
   bool good = true;
   while (at && good) {
     size_t length = strcspn(++at, "=&");
+    if (*at == '\0') break; // nothing behind the last ? or &
     good = check_name(known, at, length, e);
     at = strchr(at + length, '&');
   }

@@ -19,6 +19,7 @@ void feedback_get(const struct words *w, uint64_t stream, struct feedback_answer
   a->position = words_load(w, word(stream, FEEDBACK_POSITION));
   a->witness = words_load(w, word(stream, FEEDBACK_WITNESS));
   a->start = words_load(w, word(stream, FEEDBACK_STARTED_AT));
+  a->epoch = words_load(w, word(stream, FEEDBACK_EPOCH));
 }
 
 void feedback_answer(struct words *w, uint64_t stream, const struct feedback_answer *a) {
@@ -26,7 +27,12 @@ void feedback_answer(struct words *w, uint64_t stream, const struct feedback_ans
   words_store(w, word(stream, FEEDBACK_POSITION), a->position);
   words_store(w, word(stream, FEEDBACK_WITNESS), a->witness);
   words_store(w, word(stream, FEEDBACK_STARTED_AT), a->start);
+  words_store(w, word(stream, FEEDBACK_EPOCH), a->epoch);
   words_store(w, word(stream, FEEDBACK_STATE), a->state);
+}
+
+void feedback_epoch(struct words *w, uint64_t stream, uint64_t epoch) {
+  if (stream_fits(w, stream)) words_store(w, word(stream, FEEDBACK_EPOCH), epoch);
 }
 
 void feedback_end(struct words *w, uint64_t stream, enum feedback_state how) {

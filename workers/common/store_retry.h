@@ -30,8 +30,6 @@ bool store_retry_look(struct store *s, const char *node, struct store_retry *str
 struct store_retried {
   uint64_t number;
   int64_t again;                                        // which row of the record; -1: all
-  int64_t position;                                     // of the input that died, in its partition
-  const char *partition;                                // valid during the call
   const char *first, *format, *reason, *code, *message; // valid during the call
   const uint8_t *data;
   size_t length;

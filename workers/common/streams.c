@@ -16,7 +16,7 @@ int64_t stream_append(struct shared_register *r, const struct stream *s, struct 
   size_t room = stream_size(s);
   uint8_t *bytes = memory_get(room);
   struct msgpack_writer w = {.at = bytes, .end = bytes + room};
-  msgpack_write_map(&w, 6);
+  msgpack_write_map(&w, 5);
   msgpack_write_cstring(&w, "source");
   msgpack_write_cstring(&w, s->source);
   msgpack_write_cstring(&w, "partition");
@@ -27,8 +27,6 @@ int64_t stream_append(struct shared_register *r, const struct stream *s, struct 
   msgpack_write_cstring(&w, s->fingerprint);
   msgpack_write_cstring(&w, "replaces");
   msgpack_write_int(&w, s->replaces);
-  msgpack_write_cstring(&w, "anew");
-  msgpack_write_bool(&w, s->anew);
   int64_t handle = register_append(r, bytes, (uint32_t)(w.at - bytes));
   free(bytes);
   if (handle >= 0) return handle;
@@ -50,7 +48,6 @@ bool stream_get(struct shared_register *r, uint64_t handle, struct stream *s, st
   s->identity = job_text(map, "identity", "");
   s->fingerprint = job_text(map, "fingerprint", "");
   s->replaces = job_int(map, "replaces", -1);
-  s->anew = job_bool(map, "anew", false);
   return true;
 }
 

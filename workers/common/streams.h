@@ -2,8 +2,7 @@
 //
 // Register entry (msgpack map): source text, partition text, identity text (the part that does not change with the position: a journal's
 // random id, "device:inode" of a file), fingerprint text, replaces int (handle of an earlier stream with the same partition name that was
-// read to its end before this one begins, -1 none: a rotated file), anew bool (another identity that is stored under this partition is of
-// something that is no more, and nothing of it is missing: this one begins at its start). The handle of a stream is its index in the
+// read to its end before this one begins, -1 none: a rotated file). The handle of a stream is its index in the
 // register.
 //
 // Source words, STREAM_WORDS per stream: what the source resolved. STREAM_START_STATE is stored last.
@@ -45,7 +44,6 @@
 struct stream {
   char *source, *partition, *identity, *fingerprint; // owned
   int64_t replaces;
-  bool anew;
 };
 
 enum stream_start_state { STREAM_UNRESOLVED = 0, STREAM_RESOLVED = 1, STREAM_GIVEN_UP = 2 };

@@ -138,11 +138,10 @@ static bool is_gone(const struct kafka_topic_spec *spec, const struct target_set
 
 static bool open_one(struct kafka_admin *a, const struct kafka_topic_spec *spec, const struct target_setup *setup, uint64_t stored,
                      struct traits *traits, struct error *e) {
-  struct kafka_topic topic, made;
+  struct kafka_topic topic;
   if (!(stored > 0 ? kafka_topic_look_well : kafka_topic_look)(a, spec->name, &topic, e)) return false;
   if (!topic.exists && is_gone(spec, setup, stored, e)) return false;
-  if (!topic.exists && !make(a, spec, &made, e)) return false;
-  if (topic.exists && !tell_differences(a, spec, &topic, e)) return false;
+  if (!(topic.exists ? tell_differences(a, spec, &topic, e) : make(a, spec, &topic, e))) return false;
   return read_traits(a, spec->name, traits, e);
 }
 

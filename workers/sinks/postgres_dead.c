@@ -31,6 +31,10 @@ bool postgres_dead_mend(struct postgres *p, const char *table, struct error *e) 
   char *add = memory_print("ALTER TABLE %s ADD COLUMN IF NOT EXISTS message text", table);
   struct postgres_result *r = postgres_call(p, ask, &name, 1, e);
   bool good = r && (postgres_int(r, 0, 0) > 0 || postgres_exec(p, add, e));
+  // The table is somebody else's, who has let us write it.
+  if (!good && strcmp(e->code, "42501") == 0)
+    error_set(e, ERROR_OPERATOR, "42501", "table %s is one of an earlier weir, and this role may not change it: let its owner run `%s;`",
+              table, add);
   postgres_result_free(r);
   free(add);
   return good;

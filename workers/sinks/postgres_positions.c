@@ -102,6 +102,24 @@ static bool take(struct postgres *p, const char *table, const struct target_setu
   return r != NULL;
 }
 
+bool postgres_positions_look(struct postgres *p, const char *table, const struct target_setup *setup, const struct target_stream *s,
+                             bool *there, uint64_t *epoch, struct target_totals *totals, struct error *e) {
+  static const char sql[] = "SELECT epoch, rows, superseded, dead FROM %s "
+                            "WHERE pipeline = $1 AND sink = $2 AND edge = $3 AND source = $4 AND partition = $5";
+  struct postgres_param key[KEY_PARAMS];
+  put_key(key, setup, s->stream);
+  struct postgres_result *r = call(p, sql, table, key, KEY_PARAMS, e);
+  if (!r) return false;
+  *there = postgres_rows(r) > 0;
+  if (*there) {
+    *epoch = (uint64_t)postgres_int(r, 0, 0);
+    *totals = (struct target_totals){
+        .rows = (uint64_t)postgres_int(r, 0, 1), .superseded = (uint64_t)postgres_int(r, 0, 2), .dead = (uint64_t)postgres_int(r, 0, 3)};
+  }
+  postgres_result_free(r);
+  return true;
+}
+
 // The first epoch of a row is the time at which it was made; taking it over adds one each time.
 static bool look_since(struct postgres *p, const char *table, const struct target_setup *setup, struct target_stream *s, struct error *e) {
   static const char sql[] = "SELECT coalesce(min(epoch), 0) FROM %s WHERE pipeline = $1 AND sink = $2 AND edge = $3 AND source = $4 AND "
@@ -127,7 +145,9 @@ bool postgres_positions_attach(struct postgres *p, const char *table, const stru
   }
   s->position = s->start = s->witness = 0;
   s->totals = (struct target_totals){0};
-  return verdict == VERDICT_NONE ? look_since(p, table, setup, s, e) : take(p, table, setup, s, e);
+  s->since_ms = 0;
+  if (verdict == VERDICT_TAKE) return take(p, table, setup, s, e);
+  return s->row != 0 || look_since(p, table, setup, s, e); // one that was forgotten on purpose begins as if nothing had been
 }
 
 static bool start_row(struct postgres *p, const char *table, const struct target_setup *setup, struct target_stream *s, uint64_t start,

@@ -15,6 +15,9 @@
 bool postgres_positions_make(struct postgres *p, const char *table, struct error *e);
 bool postgres_positions_attach(struct postgres *p, const char *table, const struct target_setup *setup, struct target_stream *s,
                                struct error *e);
+// As `look` of target.h.
+bool postgres_positions_look(struct postgres *p, const char *table, const struct target_setup *setup, const struct target_stream *s,
+                             bool *there, uint64_t *epoch, struct target_totals *totals, struct error *e);
 bool postgres_positions_start(struct postgres *p, const char *table, const struct target_setup *setup, struct target_stream *s,
                               uint64_t start, struct error *e);
 // BEGIN and the fence of every stream that moves, in one round trip. On failure the transaction is rolled back and `lost` set; ERROR_FENCED

@@ -296,6 +296,7 @@ static bool obey(struct sink *s, const struct record_header *h, const struct rin
   CRASH_POINT("sink.before_control_release");
   s->ended = h->kind == RECORD_END;
   note_and_release(s, view->end);
+  sink_streams_forgotten(s);
   CRASH_POINT("sink.after_control_release");
   return true;
 }
@@ -381,6 +382,7 @@ static bool begin(struct sink *s, const struct target_kind *kind, struct error *
   s->ended = w->input.note[WORKER_NOTE_OWN + SINK_NOTE_ENDED] != 0;
   if (s->ended) return true;
   s->batch.end = w->input.head;
+  s->connected = w->input.note[WORKER_NOTE_OWN + SINK_NOTE_STREAMS] > 0; // an earlier life was
   s->shared = job_bool(job_root(&w->job), "shared", false);
   s->state_id = state_id(w->state, e);
   if (!s->state_id) return false;

@@ -69,6 +69,8 @@ int sink_run(struct worker *w, const struct target_kind *kind);
 
 // ---- parts (sink_streams.c)
 
+// The note leaves out the streams that were given up: the next life has nothing of them to count any more.
+void sink_streams_forgotten(struct sink *s);
 // Connects where needed and takes over the streams; waits out outages. False: e ends the worker.
 bool sink_connect(struct sink *s, struct error *e);
 // The stream table has changed: answers new streams, gives resolved ones their start. Waits out outages.

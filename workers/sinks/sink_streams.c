@@ -52,13 +52,13 @@ static bool load_streams(struct sink *s, struct error *e) {
   while (s->streams.count < count) {
     size_t handle = s->streams.count;
     if (!stream_get(&s->w->streams, handle, &s->infos[handle], e)) return false;
-    // What was ours when an earlier life ended is ours or has been taken from us, also when it was given up meanwhile: that life may have
-    // died with rows of it stored and not counted, and has not come to the record that says so. What else was given up is no business of
-    // ours.
+    // What was ours then is ours or has been taken from us. What was given up before this life began has nothing to do with us, but for
+    // what an earlier life has stored of it: where that one has not come to the record that says so, it may have died before it counted.
     struct feedback_answer told;
     feedback_get(&s->w->own_feedback, handle, &told);
-    bool ours = told.state == FEEDBACK_READY, given = is_given_up(s, handle) && !ours;
-    s->streams.at[handle] = (struct target_stream){.given = given, .finished = given, .was_ours = ours};
+    bool ours = told.state == FEEDBACK_READY, given = is_given_up(s, handle);
+    s->streams.at[handle] =
+        (struct target_stream){.given = given, .finished = given, .was_ours = ours, .unheard = given && ours, .held = told.epoch};
     s->counted[handle] = (struct target_totals){0};
     s->streams.count++;
   }
@@ -115,6 +115,21 @@ void sink_account(struct sink *s) {
   }
 }
 
+// What streams have brought that were given up unheard. Asked before anybody takes them over: under another epoch the totals are another's.
+static bool look_at_unheard(struct sink *s, struct error *e) {
+  for (size_t i = 0; i < s->streams.count; i++) {
+    struct target_stream *stream = &s->streams.at[i];
+    bool there;
+    uint64_t epoch;
+    struct target_totals totals;
+    if (!stream->unheard) continue;
+    if (!s->target->kind->look(s->target, stream, &there, &epoch, &totals, e)) return false;
+    stream->known = there && epoch == stream->held;
+    if (stream->known) stream->totals = totals;
+  }
+  return true;
+}
+
 static struct target_totals sum_of(const struct target_totals *totals, size_t count) {
   struct target_totals sum = {0};
   for (size_t i = 0; i < count; i++) {
@@ -133,13 +148,20 @@ static void cover_streams(struct sink *s) {
     s->covered = note[SINK_NOTE_STREAMS];
     uint64_t left_out = 0;
     for (size_t i = 0; i < s->covered; i++) {
-      left_out += sink_is_left_out(s, i);
+      left_out += sink_is_left_out(s, i) && !s->streams.at[i].known;
       s->counted[i] = s->streams.at[i].totals;
     }
     struct target_totals now = sum_of(s->counted, s->covered);
     struct target_totals before = {note[SINK_NOTE_ROWS], note[SINK_NOTE_SUPERSEDED], note[SINK_NOTE_DEAD]};
     // Other streams are left out now than were when the note was written: the sums say nothing about each other.
     if (left_out == note[SINK_NOTE_LEFT_OUT]) count(s, &now, &before);
+  }
+  for (size_t i = 0; i < s->streams.count; i++) {
+    struct target_stream *stream = &s->streams.at[i];
+    if (!stream->unheard) continue;
+    stream->unheard = stream->known = false;
+    stream->totals = (struct target_totals){0};
+    if (i < s->covered) s->counted[i] = stream->totals;
   }
   for (; s->covered < s->streams.count; s->covered++) s->counted[s->covered] = s->streams.at[s->covered].totals;
 }
@@ -162,6 +184,7 @@ static bool attach_chains(struct sink *s, size_t from, struct error *e) {
     for (struct target_stream *b = &s->streams.at[i]; stream->found && s->infos[b - s->streams.at].replaces >= 0;) {
       b = &s->streams.at[s->infos[b - s->streams.at].replaces];
       b->finished = true;
+      if (b->known) continue;                // counted first, from what it had before
       b->totals = (struct target_totals){0}; // the row goes on counting under its new owner
       if (i >= s->covered) s->counted[b - s->streams.at] = (struct target_totals){0};
     }
@@ -194,9 +217,10 @@ static bool answer(struct sink *s, size_t handle, bool *news, struct error *e) {
               s->infos[handle].source, s->infos[handle].partition, stream->found ? stream->position : 0, told.position);
     return false;
   }
-  if (told.state == FEEDBACK_READY)
+  if (told.state == FEEDBACK_READY) {
+    feedback_epoch(&s->w->own_feedback, handle, stream->epoch);
     feedback_position(&s->w->own_feedback, handle, stream->position);
-  else {
+  } else {
     if (stream->found)
       now = (struct feedback_answer){
           .state = FEEDBACK_KNOWN, .position = stream->position, .witness = stream->witness, .start = stream->start};
@@ -221,7 +245,7 @@ static bool connect_once(struct sink *s, struct error *e) {
   worker_busy_until(s->w, 60, NULL);
   if (!s->target->kind->open(s->target, &fresh, e)) return false;
   if (!fresh) return true;
-  if (load_streams(s, e) && attach_streams(s, 0, e) && answer_all(s, 0, e)) {
+  if (load_streams(s, e) && look_at_unheard(s, e) && attach_streams(s, 0, e) && answer_all(s, 0, e)) {
     cover_streams(s);
     sink_account(s);
     return true;
@@ -304,7 +328,7 @@ static bool settle(struct sink *s, size_t handle, bool *news, struct error *e) {
     CRASH_POINT("sink.after_start");
   }
   struct feedback_answer ready = {
-      .state = FEEDBACK_READY, .position = stream->position, .witness = stream->witness, .start = stream->start};
+      .state = FEEDBACK_READY, .position = stream->position, .witness = stream->witness, .start = stream->start, .epoch = stream->epoch};
   feedback_answer(&s->w->own_feedback, handle, &ready);
   *news = true;
   return true;
@@ -317,9 +341,16 @@ static void forget(struct sink *s, size_t handle) {
   if (stream->found && !stream->lost && !stream->finished && s->target->kind->release &&
       !s->target->kind->release(s->target, &stream, 1, &e))
     log_say(LOG_LEVEL_INFO, "partition \"%s\" could not be left in good order: %s", s->infos[handle].partition, e.text);
-  feedback_end(&s->w->own_feedback, handle, FEEDBACK_FORGOTTEN);
   stream->given = stream->finished = true;
   stream->totals = s->counted[handle] = (struct target_totals){0};
+}
+
+void sink_streams_forgotten(struct sink *s) {
+  for (size_t i = 0; i < s->streams.count; i++) {
+    struct feedback_answer told;
+    feedback_get(&s->w->own_feedback, i, &told);
+    if (s->streams.at[i].given && told.state == FEEDBACK_READY) feedback_end(&s->w->own_feedback, i, FEEDBACK_FORGOTTEN);
+  }
 }
 
 static bool take_in_streams(struct sink *s, struct error *e) {

@@ -149,7 +149,24 @@ static bool attach_one(struct sqlite *db, const struct target_setup *setup, stru
   if (verdict == VERDICT_TAKE) return take(db, setup, s, e);
   s->position = s->start = s->witness = 0;
   s->totals = (struct target_totals){0};
-  return look_since(db, setup, s, e);
+  s->since_ms = 0;
+  return s->row != 0 || look_since(db, setup, s, e); // one that was forgotten on purpose begins as if nothing had been
+}
+
+bool sqlite_positions_look(struct sqlite *db, const struct target_setup *setup, const struct target_stream *s, bool *there, uint64_t *epoch,
+                           struct target_totals *totals, struct error *e) {
+  struct sqlite_query *q = sqlite_prepare(db, look_sql, e);
+  if (!q) return false;
+  bind_key(q, setup, s->stream);
+  enum sqlite_outcome outcome = sqlite_step(q, e);
+  *there = outcome == SQLITE_GOT_ROW;
+  if (!*there) return outcome != SQLITE_FAILED;
+  *epoch = (uint64_t)sqlite_column_int(q, 1);
+  *totals = (struct target_totals){.rows = (uint64_t)sqlite_column_int(q, 7),
+                                   .superseded = (uint64_t)sqlite_column_int(q, 8),
+                                   .dead = (uint64_t)sqlite_column_int(q, 9)};
+  sqlite_reset(q);
+  return true;
 }
 
 // Ends a transaction of ours: commits it when the work in it went well.

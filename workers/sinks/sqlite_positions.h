@@ -15,6 +15,9 @@ bool sqlite_positions_make(struct sqlite *db, struct error *e);
 bool sqlite_positions_attach(struct sqlite *db, const struct target_setup *setup, struct target_stream **streams, size_t count,
                              struct error *e);
 bool sqlite_positions_start(struct sqlite *db, const struct target_setup *setup, struct target_stream *s, uint64_t start, struct error *e);
+// As `look` of target.h.
+bool sqlite_positions_look(struct sqlite *db, const struct target_setup *setup, const struct target_stream *s, bool *there, uint64_t *epoch,
+                           struct target_totals *totals, struct error *e);
 // In a transaction of its own; as `release` of target.h.
 bool sqlite_positions_release(struct sqlite *db, const struct target_setup *setup, struct target_stream *const *streams, size_t count,
                               struct error *e);

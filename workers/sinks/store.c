@@ -216,6 +216,20 @@ static void put_filter(struct statement *st, const struct store *s, const struct
   if (f->since) put_param(st, " AND last >= ", f->since);
 }
 
+static bool any_message(void *context, const char *const *columns) {
+  (void)columns;
+  *(bool *)context = true;
+  return true;
+}
+
+bool store_message(struct store *s, const char *name, const char **sql, struct error *e) {
+  const char *const table[] = {s->tables[STORE_LETTERS]};
+  bool has = false;
+  if (!s->database->run(s, STORE_LETTERS, s->database->message_sql, table, 1, any_message, &has, NULL, e)) return false;
+  *sql = has ? name : "NULL";
+  return true;
+}
+
 struct telling_letters {
   store_letter_told *tell;
   void *context;
@@ -264,6 +278,8 @@ static bool tell_letter(void *context, const char *const *c) {
 
 bool store_letters(struct store *s, const struct store_filter *filter, bool data, store_letter_told *tell, void *context, struct error *e) {
   if (!s->database->has(s, STORE_LETTERS, e)) return !error_is_set(e);
+  const char *message;
+  if (!store_message(s, "message", &message, e)) return false;
   struct telling_letters telling = {.tell = tell, .context = context};
   struct statement st = {0};
   put(&st, "SELECT id, node, sink, source, partition, position, part, reason, code, column_name, constraint_name, format, ");
@@ -272,7 +288,9 @@ bool store_letters(struct store *s, const struct store_filter *filter, bool data
   put_time(&st, s, "last");
   put(&st, ", cut, ");
   put(&st, data ? s->database->hex : "NULL");
-  put(&st, ", message FROM ");
+  put(&st, ", ");
+  put(&st, message);
+  put(&st, " FROM ");
   put(&st, s->tables[STORE_LETTERS]);
   put_filter(&st, s, filter);
   put(&st, " ORDER BY first, source, partition, position, part, id");

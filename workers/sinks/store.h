@@ -26,6 +26,7 @@ struct store_database {
   bool (*commit)(struct store *s, struct error *e);
   void (*close)(struct store *s);     // frees everything but the common part
   const char *hex;                    // "hex(data)": bytes as hexadecimal digits
+  const char *message_sql;            // a row where table $1, the letters', has its column `message`: those of earlier versions have not
   const char *time_open, *time_close; // around a timestamp: as ISO-8601 text
 };
 
@@ -36,6 +37,8 @@ struct store {
   char *tables[2]; // quoted names by enum store_table
 };
 
+// What to SELECT for the message of a letter: `name`, or NULL as long as no sink has given the table that column.
+bool store_message(struct store *s, const char *name, const char **sql, struct error *e);
 // Bytes out of hexadecimal digits; what stands in `out` goes.
 void store_unhex(const char *text, struct buffer *out);
 

@@ -152,6 +152,7 @@ static const struct store_database database = {
     .commit = store_commit_all,
     .close = store_close_all,
     .hex = "hex(data)",
+    .message_sql = "SELECT 1 FROM pragma_table_info($1) WHERE name = 'message'",
     .time_open = "",
     .time_close = "",
 };

@@ -164,15 +164,18 @@ static bool tell_copy(void *context, const char *const *c) {
 }
 
 bool store_letters_read(struct store *s, uint64_t after, unsigned most, store_copy_told *tell, void *context, struct error *e) {
+  const char *message;
+  if (!store_message(s, "d.message", &message, e)) return false;
   struct telling t = {.tell = tell, .context = context};
   struct names n = names_of(s);
   struct statement st = begin(s);
   buffer_print(&st.sql,
                "SELECT k.number, d.id, d.node, d.reason, d.code, d.source, d.partition, d.position, d.part, d.cut, d.column_name, "
-               "d.constraint_name, d.format, %sd.first%s, %s, d.message "
+               "d.constraint_name, d.format, %sd.first%s, %s, %s "
                "FROM %s k LEFT JOIN %s d ON d.id = k.letter WHERE k.pipeline = $1 AND k.sink = $2 AND k.number > %" PRIu64
                " ORDER BY k.number LIMIT %u",
-               s->database->time_open, s->database->time_close, s->database->hex, n.numbers, s->tables[STORE_LETTERS], after, most);
+               s->database->time_open, s->database->time_close, s->database->hex, message, n.numbers, s->tables[STORE_LETTERS], after,
+               most);
   bool good = run(s, &st, tell_copy, &t, e);
   buffer_free(&t.data);
   names_free(&n);

@@ -60,6 +60,7 @@ static const struct store_database database = {
     .commit = store_commit_all,
     .close = store_close_all,
     .hex = "encode(data, 'hex')",
+    .message_sql = "SELECT 1 FROM pg_attribute WHERE attrelid = to_regclass($1) AND attname = 'message' AND NOT attisdropped",
     .time_open = "to_char(",
     .time_close = " AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')",
 };

@@ -153,8 +153,6 @@ static bool tell_retried(void *context, const char *const *c) {
                                  .reason = c[4],
                                  .code = c[5],
                                  .message = c[7] ? c[7] : "",
-                                 .partition = c[8],
-                                 .position = c[9] ? strtoll(c[9], NULL, 10) : 0,
                                  .data = t->data.at,
                                  .length = t->data.length};
   t->tell(t->context, &letter);
@@ -164,12 +162,14 @@ static bool tell_retried(void *context, const char *const *c) {
 bool store_retry_read(struct store *s, const char *node, uint64_t after, unsigned most, store_retried_told *tell, void *context,
                       struct error *e) {
   struct telling t = {.tell = tell, .context = context};
+  const char *message;
+  if (!store_message(s, "message", &message, e)) return false;
   struct statement st = begin(s, node);
   buffer_print(&st.sql,
-               "SELECT retry, again, first, format, reason, code, %s, message, partition, position FROM %s WHERE pipeline = $1 AND sink = "
+               "SELECT retry, again, first, format, reason, code, %s, %s FROM %s WHERE pipeline = $1 AND sink = "
                "$2 AND node = $3 "
                "AND retry > %" PRIu64 " ORDER BY retry LIMIT %u",
-               s->database->hex, s->tables[STORE_LETTERS], after, most);
+               s->database->hex, message, s->tables[STORE_LETTERS], after, most);
   bool good = run(s, &st, tell_retried, &t, NULL, e);
   buffer_free(&t.data);
   return good;

@@ -87,7 +87,7 @@ enum target_verdict target_judge(const struct target_setup *setup, const struct 
   if (!stored->position) return VERDICT_NONE;
   bool any = stored->identity[0] == '\0';
   bool other = !any && strcmp(stored->identity, announced->identity) != 0;
-  if (other && (announced->anew || is_earlier(s, stored->identity))) return VERDICT_NONE;
+  if (other && is_earlier(s, stored->identity)) return VERDICT_NONE;
   if (other) {
     char what[256];
     snprintf(what, sizeof what, "its identity is not the one stored (stored %.80s, found %.80s): the state folder or the file was replaced",
@@ -184,7 +184,7 @@ char *dead_text(const char *text, size_t length) {
   char *copy = memory_text_n(text, length);
   for (size_t at = 0; at < length; at++)
     if (text[at] == '\0') copy[at] = '?';
-  for (size_t bad; (bad = utf8_check((const uint8_t *)copy, length)) < length;) copy[bad] = '?';
+  utf8_mend((uint8_t *)copy, length);
   return copy;
 }
 

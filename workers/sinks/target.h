@@ -35,6 +35,9 @@ struct target_stream {
   bool lost;     // another instance has taken it over: commit or beat says so, its rows must be dropped
   bool given;    // the source has given it up: another instance goes on with it. Finished, too
   bool was_ours; // an earlier life of this sink held its fence
+  bool unheard;  // given up, but that earlier life had not heard of it: what it has brought is still to be counted
+  bool known;    // unheard, and `totals` are what it has brought: nobody has taken the stream over since
+  uint64_t held; // unheard: the epoch that it had
   bool finished; // the target's row belongs to a later stream of the same partition
   int64_t row;   // the target's own number of the row, 0: none
   uint64_t epoch, position, start, witness;
@@ -82,6 +85,9 @@ struct target_kind {
   // Takes streams over: raises the epoch where there is a row, reads it. ERROR_OPERATOR: another identity. ERROR_OUTAGE "owned": somebody
   // else was seen alive a moment ago, ask again in a second.
   bool (*attach)(struct target *t, struct target_stream **streams, size_t count, struct error *e);
+  // Reads epoch and totals of a stream, and takes nothing over. *there: the target has the stream.
+  bool (*look)(struct target *t, const struct target_stream *s, bool *there, uint64_t *epoch, struct target_totals *totals,
+               struct error *e);
   // Gives a stream without a position its start, durably.
   bool (*start)(struct target *t, struct target_stream *s, uint64_t start, struct error *e);
   // Looks at the rows before the transaction: adds columns, makes the table. NULL: nothing to prepare.

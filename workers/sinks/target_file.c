@@ -207,6 +207,11 @@ static bool target_attach(struct target *base, struct target_stream **streams, s
   return sqlite_positions_attach(own(base)->positions, &base->setup, streams, count, e);
 }
 
+static bool target_look(struct target *base, const struct target_stream *s, bool *there, uint64_t *epoch, struct target_totals *totals,
+                        struct error *e) {
+  return sqlite_positions_look(own(base)->positions, &base->setup, s, there, epoch, totals, e);
+}
+
 static bool target_start(struct target *base, struct target_stream *s, uint64_t start, struct error *e) {
   return sqlite_positions_start(own(base)->positions, &base->setup, s, start, e);
 }
@@ -314,6 +319,7 @@ const struct target_kind target_file = {
     .open = target_open,
     .close = target_close,
     .attach = target_attach,
+    .look = target_look,
     .start = target_start,
     .commit = target_commit,
     .free = target_free,

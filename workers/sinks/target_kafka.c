@@ -221,7 +221,9 @@ static bool judge(struct kafka_target *t, struct target_stream *s, struct error 
   }
   s->position = s->start = s->witness = 0;
   s->totals = (struct target_totals){0};
-  s->since_ms = kafka_positions_since(&t->positions, t->base.setup.edge, s->stream->source);
+  s->since_ms = 0;
+  // One that was forgotten on purpose begins as if nothing had been.
+  if (!stored.exists) s->since_ms = kafka_positions_since(&t->positions, t->base.setup.edge, s->stream->source);
   return true;
 }
 
@@ -273,6 +275,19 @@ static bool target_attach(struct target *base, struct target_stream **streams, s
   if (e->class == ERROR_FENCED) e->class = ERROR_OUTAGE; // looked at anew by the next open
   target_close(base);
   return false;
+}
+
+// From what was read behind the fence of this lane, or, where each partition has one of its own, from what is committed now.
+static bool target_look(struct target *base, const struct target_stream *s, bool *there, uint64_t *epoch, struct target_totals *totals,
+                        struct error *e) {
+  struct kafka_target *t = own(base);
+  (void)e;
+  const struct kafka_position *row = kafka_positions_find(&t->positions, t->base.setup.edge, s->stream->source, s->stream->partition);
+  *there = row != NULL;
+  if (!row) return true;
+  *epoch = row->epoch;
+  *totals = row->totals;
+  return true;
 }
 
 static bool target_start(struct target *base, struct target_stream *s, uint64_t start, struct error *e) {
@@ -542,6 +557,7 @@ const struct target_kind target_kafka = {
     .open = target_open,
     .close = target_close,
     .attach = target_attach,
+    .look = target_look,
     .start = target_start,
     .commit = target_commit,
     .beat = target_beat,

@@ -213,6 +213,11 @@ static bool target_attach(struct target *base, struct target_stream **streams, s
   return good;
 }
 
+static bool target_look(struct target *base, const struct target_stream *s, bool *there, uint64_t *epoch, struct target_totals *totals,
+                        struct error *e) {
+  return postgres_positions_look(own(base)->p, own(base)->names.positions, &base->setup, s, there, epoch, totals, e);
+}
+
 static bool target_start(struct target *base, struct target_stream *s, uint64_t start, struct error *e) {
   struct postgres_target *t = own(base);
   t->fence_wanted = true;
@@ -363,6 +368,7 @@ const struct target_kind target_postgres = {
     .open = target_open,
     .close = target_close,
     .attach = target_attach,
+    .look = target_look,
     .start = target_start,
     .prepare = target_prepare,
     .commit = target_commit,

@@ -105,7 +105,7 @@ struct journal *journal_open(const char *path, struct error *e) {
   int64_t tables = 0;
   bool good = file_make(path, e) && (j->db = sqlite_open(path, SQLITE_FOR_WRITING, BUSY_MS, e));
   good = good && sqlite_one_int(j->db, "SELECT count(*) FROM sqlite_schema", 0, &tables, e);
-  good = good && (tables > 0 ? meta_mend(j, e) : schema_make(j, e)) && meta_load(j, e);
+  good = good && (tables > 0 || schema_make(j, e)) && meta_load(j, e) && meta_mend(j, e);
   if (good) return j;
   error_add(e, "opening the journal");
   journal_close(j);

@@ -3,7 +3,8 @@
 //
 // A record: value (the original bytes; of a record JSON), reason, code, node, origin (JSON), format, id, and where they apply column,
 // constraint, cut, message (proto/dead_message.h): as a topic that is written tells its own dead letters. One stream: partition = the
-// sink's name, identity = that of the store's numbering, position = the number.
+// sink's name and the identity of the store's numbering, position = the number. So a store that is made anew, or another instance's, is a
+// stream of its own: all of its letters are copied, and those of the other one are not copied again.
 //
 // Settings: sink text, kind text, settings map (of that sink).
 //
@@ -283,7 +284,9 @@ static bool position_check(void *owner, uint64_t stream, uint64_t position, uint
 }
 
 static bool stream_open(struct letters *l) {
-  l->stream = source_stream(&l->source, l->sink, l->copies.id, -1, false, l->e);
+  char *partition = memory_print("%s/%s", l->sink, l->copies.id);
+  l->stream = source_stream(&l->source, partition, l->copies.id, -1, false, l->e);
+  free(partition);
   return l->stream >= 0 && source_settle(&l->source, l->e);
 }
 
@@ -318,8 +321,7 @@ static bool letters_follow(struct letters *l) {
 }
 
 static bool source_work(struct letters *l) {
-  // A store that was made anew (somebody has removed the database) numbers its letters from 1, and all of them are still to be copied.
-  struct source_kind kind = {.owner = l, .start = start_of, .check = position_check, .anew = true};
+  struct source_kind kind = {.owner = l, .start = start_of, .check = position_check};
   l->sink = job_text(l->w->settings, "sink", "");
   l->kind = job_text(l->w->settings, "kind", "");
   if (!source_open(&l->source, l->w, &kind, 0, l->e)) return false;

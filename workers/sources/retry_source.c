@@ -43,8 +43,7 @@ struct store_of {
 struct letter {
   uint64_t number;
   int64_t again, time;
-  int64_t at; // position of the input in its partition
-  char *format, *reason, *code, *message, *partition;
+  char *format, *reason, *code, *message;
   struct buffer data;
 };
 
@@ -140,8 +139,6 @@ static void letter_keep(void *context, const struct store_retried *given) {
   l->reason = memory_text(given->reason);
   l->code = memory_text(given->code);
   l->message = memory_text(given->message);
-  l->partition = memory_text(given->partition);
-  l->at = given->position;
   buffer_clear(&l->data);
   buffer_add(&l->data, given->data, given->length);
   buffer_reserve(&l->data, JSON_PADDING);
@@ -154,7 +151,6 @@ static void letters_forget(struct retry *r) {
     free(r->letters[i].reason);
     free(r->letters[i].code);
     free(r->letters[i].message);
-    free(r->letters[i].partition);
   }
   r->letter_count = 0;
 }
@@ -218,31 +214,26 @@ static bool text_send(struct retry *r, const struct source_input *input, const s
   return good;
 }
 
-// "TOPIC/NUMBER" where a pattern names many topics, else "NUMBER" of the one that the settings name.
-static int32_t partition_of(const struct retry *r, const struct letter *l, char **topic) {
-  const char *slash = strrchr(l->partition, '/');
-  *topic = slash ? memory_text_n(l->partition, (size_t)(slash - l->partition))
-                 : job_text(job_get(r->w->settings, "of_settings"), "topic", r->node);
-  return (int32_t)strtol(slash ? slash + 1 : l->partition, NULL, 10);
+// The message that a topic's reader could not make a record of.
+static bool message_send(struct retry *r, struct source_input *input, const struct letter *l, const struct dead_message *message) {
+  struct error why = {0};
+  struct kafka_record record = topic_letter_record(message, l->data.at, l->data.length);
+  input->tombstone = message->tombstone;
+  if (topic_body_make(&r->body, &record, message->topic, &why)) return record_send(r, input, l, r->body.body.at, r->body.body.length);
+  char *reason = memory_print("%s (topic %s, partition %d, offset %lld)", why.text, message->topic, (int)message->partition,
+                              (long long)message->offset);
+  bool good = letter_dead(r, input, l, why.code, reason);
+  free(reason);
+  return good;
 }
 
-// The message that a topic's reader could not make a record of.
-static bool message_send(struct retry *r, struct source_input *input, const struct letter *l) {
+// What a source could not read, once more. False in *known: it was no message, or is not known to be one.
+static bool message_try(struct retry *r, struct source_input *input, const struct letter *l, bool *known) {
   struct dead_message message;
-  struct error why = {0};
-  char *topic;
-  bool good;
   dead_message_read(&message, l->message, strlen(l->message));
-  int32_t partition = partition_of(r, l, &topic);
-  // A position lies behind its record.
-  struct kafka_record record = topic_letter_record(&message, l->data.at, l->data.length, partition, l->at - 1);
-  input->tombstone = message.tombstone;
-  if (topic_body_make(&r->body, &record, topic, &why))
-    good = record_send(r, input, l, r->body.body.at, r->body.body.length);
-  else
-    good = letter_dead(r, input, l, why.code, why.text);
+  *known = message.topic != NULL;
+  bool good = !*known || message_send(r, input, l, &message);
   dead_message_free(&message);
-  free(topic);
   return good;
 }
 
@@ -260,7 +251,9 @@ static bool letter_send(struct retry *r, const struct store_of *s, const struct 
     return letter_dead(r, &input, l, "poison", "this input killed the worker that took it, again and again");
   // What such a source calls an input is a number for its SQL, which runs inside of it; nothing behind it could read that.
   if (of_source && strcmp(r->of_kind, "generate") == 0) return letter_dead(r, &input, l, l->code, l->reason);
-  if (r->of_topic && strcmp(l->format, "raw") == 0) return message_send(r, &input, l);
+  bool known = false;
+  if (r->of_topic && strcmp(l->format, "raw") == 0 && !message_try(r, &input, l, &known)) return false;
+  if (known) return true;
   if (is_map(l)) return record_send(r, &input, l, l->data.at, l->data.length);
   if (of_source) return text_send(r, &input, l);
   return letter_dead(r, &input, l, "unreadable", "the original kept in the dead letter is no record");

@@ -95,8 +95,7 @@ int64_t source_stream(struct source *s, const char *partition, const char *ident
                          .partition = memory_text(partition),
                          .identity = memory_text(identity),
                          .fingerprint = memory_text(s->w->fingerprint),
-                         .replaces = replaces,
-                         .anew = s->kind.anew};
+                         .replaces = replaces};
   CRASH_POINT("source.before_append");
   int64_t handle = stream_append(&s->w->streams, &entry, e);
   CRASH_POINT("source.after_append");

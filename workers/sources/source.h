@@ -38,7 +38,6 @@ struct source_kind {
   // The position at which a stream starts that no sink has ever seen, as the settings want it. `latest` was resolved when the sinks got
   // the first stream of this source (source_stream.since_ms), if they have one: where the kind knows times, it is that time.
   bool (*start)(void *owner, uint64_t stream, uint64_t *position, struct error *e);
-  bool anew; // streams with another identity than the stored one begin anew (streams.h)
   // Can the source go on behind this position of a sink? False: ERROR_OPERATOR with the choices spelled out.
   bool (*check)(void *owner, uint64_t stream, uint64_t position, uint64_t witness, struct error *e);
 };

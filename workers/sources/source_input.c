@@ -92,13 +92,17 @@ bool source_part_dead(struct source *s, const struct source_input *input, const 
                                .format = dead->format ? dead->format : "raw",
                                .message = dead->message};
   uint32_t frame = dead_size(&letter), most = source_body_max(s);
+  // Key and headers stay out before the whole letter does.
+  bool without = frame > most && letter.message;
+  if (without) letter.message = NULL;
+  if (without) frame = dead_size(&letter);
   if (frame > most) {
     error_set(e, ERROR_OPERATOR, "too-large", "the ring is too small even for a dead letter of %u bytes (setting ring)", frame);
     return false;
   }
   letter.data = dead->bytes;
   letter.data_length = dead->length > LIMIT_DEAD_DATA ? LIMIT_DEAD_DATA : (uint32_t)dead->length;
-  letter.cut = dead->cut || dead->length > letter.data_length;
+  letter.cut = dead->cut || without || dead->length > letter.data_length;
   uint32_t room = frame + letter.data_length;
   if (room > most) room = most;
   uint8_t *at = source_part_begin(s, room, e);

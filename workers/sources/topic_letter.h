@@ -10,7 +10,7 @@
 #include "workers/clients/kafka_consumer.h"
 
 // False: key and headers are larger than LIMIT_DEAD_MESSAGE, and `out` is empty.
-bool topic_letter_keep(const struct kafka_record *r, struct buffer *out);
+bool topic_letter_keep(const struct kafka_record *r, const char *topic, struct buffer *out);
 // A record as the consumer gave it; `m` and `value` must outlive it. Its headers are told by topic_letter_headers.
-struct kafka_record topic_letter_record(const struct dead_message *m, const void *value, size_t length, int32_t partition, int64_t offset);
+struct kafka_record topic_letter_record(const struct dead_message *m, const void *value, size_t length);
 void topic_letter_headers(const struct kafka_record *r, kafka_header_found *header, void *context);

@@ -102,11 +102,11 @@ void topic_works(struct topic_source *t) {
 
 static bool record_dead(struct topic_source *t, const struct source_input *input, const struct kafka_record *r, const char *code,
                         const char *reason, struct error *e) {
-  char *whole = memory_print("%s (topic %s, partition %d, offset %lld)", reason, kafka_consumer_topic_name(t->consumer, r->topic),
-                             r->partition, (long long)r->offset);
+  const char *topic = kafka_consumer_topic_name(t->consumer, r->topic);
+  char *whole = memory_print("%s (topic %s, partition %d, offset %lld)", reason, topic, r->partition, (long long)r->offset);
   struct buffer message = {0};
   struct source_dead dead = {.code = code, .reason = whole, .bytes = r->value, .length = r->value_length};
-  dead.cut = !topic_letter_keep(r, &message);
+  dead.cut = !topic_letter_keep(r, topic, &message);
   dead.message = buffer_cstring(&message);
   bool good = source_input_dead(&t->source, input, &dead, e);
   buffer_free(&message);

@@ -187,6 +187,10 @@ static bool pass_on_shortened(struct stage *s) {
     return false;
   }
   uint32_t most = room_left(s), other = (uint32_t)(s->body_end - s->body) - old.data_length + HEADER;
+  if (other >= most) {
+    other -= old.message_length;
+    old.message_length = 0;
+  }
   if (other >= most || !(s->last = reserve(s, most))) {
     if (!error_is_set(&s->error)) error_set(&s->error, ERROR_OPERATOR, "ring", "a ring is too small for a dead letter");
     return false;
