@@ -45,6 +45,7 @@ size_t utf8_check(const uint8_t *text, size_t length) {
 }
 
 void utf8_mend(uint8_t *text, size_t length) {
+  if (length == 0) return;
   uint8_t *at = text, *end = text + length;
   while ((at += utf8_check(at, (size_t)(end - at))) < end) *at++ = '?';
 }
