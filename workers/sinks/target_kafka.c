@@ -160,6 +160,8 @@ static bool target_open(struct target *base, bool *fresh, struct error *e) {
     log_say(LOG_LEVEL_INFO, "connected to Kafka for topic %s", t->settings.topic);
     return true;
   }
+  // The first transaction was ended by somebody, perhaps by the brokers for its age: who the owner is now the next look says.
+  if (e->class == ERROR_FENCED) e->class = ERROR_OUTAGE;
   target_close(base);
   return false;
 }
