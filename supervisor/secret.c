@@ -123,10 +123,18 @@ static void mark_logins(struct marks *m) {
   }
 }
 
+// What people call a secret.
+static const char *const names[] = {"password",      "passwd",  "secret", "token",   "bearer", "basic",
+                                    "authorization", "api_key", "apikey", "key.pem", "api-key"};
+
+static bool is_telling(const char *name) {
+  for (size_t i = 0; name && i < sizeof names / sizeof *names; i++)
+    if (strcasestr(name, names[i])) return true;
+  return false;
+}
+
 // What follows a telling name and `:` (to the end of the line) or `=` (in a query).
 static void mark_named(struct marks *m) {
-  static const char *const names[] = {"password",      "passwd",  "secret", "token",   "bearer", "basic",
-                                      "authorization", "api_key", "apikey", "key.pem", "api-key"};
   for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
     for (const char *p = strcasestr(m->text, names[i]); p; p = strcasestr(p + 1, names[i])) {
       const char *at = p + strlen(names[i]);
@@ -143,10 +151,10 @@ static void mark_named(struct marks *m) {
 
 // `url: ...` and `brokers: ...`, wherever they stand in the line.
 static void mark_addresses(struct marks *m) {
-  static const char *const names[] = {"url", "brokers"};
-  for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-    for (const char *p = strstr(m->text, names[i]); p; p = strstr(p + 1, names[i])) {
-      const char *at = p + strlen(names[i]);
+  static const char *const places[] = {"url", "brokers"};
+  for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
+    for (const char *p = strstr(m->text, places[i]); p; p = strstr(p + 1, places[i])) {
+      const char *at = p + strlen(places[i]);
       at += strspn(at, "\"' \t");
       if (*at != ':') continue;
       at++;
@@ -227,5 +235,8 @@ static void cover_text(const struct config_source *source, const struct config_n
 
 void secret_cover(const struct config_source *source, const struct config_node *value, enum secret_form form, struct plan_report *report) {
   if (value->kind == CONFIG_TEXT && value->line > 0 && value->written) cover_text(source, value, form, report);
-  for (size_t i = 0; i < value->count; i++) secret_cover(source, &value->entries[i].value, form, report);
+  for (size_t i = 0; i < value->count; i++) {
+    const struct config_entry *one = &value->entries[i];
+    secret_cover(source, &one->value, is_telling(one->key) ? SECRET_WHOLE : form, report);
+  }
 }

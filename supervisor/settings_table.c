@@ -48,7 +48,7 @@ static const struct setting kafka_rows[] = {
     {.name = "sasl", .type = SETTING_GROUP, .group = &sasl_group, .help = "How weir logs in at the brokers."},
     {.name = "options",
      .type = SETTING_TEXT_MAP,
-     .flags = SETTING_SECRET,
+     .flags = SETTING_SECRET | SETTING_ADDRESS,
      .help = "Further settings of the Kafka client (librdkafka), by their names there; what weir decides itself cannot be set."},
 };
 static const struct setting_table kafka_group = {.place = SETTINGS_GROUP, ROWS(kafka_rows)};

@@ -153,6 +153,9 @@ BROKEN = {
     "options of the Kafka client": ("kafka:\n  brokers: h:9092\n  options:\n    fetch.wait.max.ms: 10\n    fetch.wait.maxms: 10\n    security.protocol: ssl\n"
                                     + SOURCE + "topics:\n  t: {from: lines}\n  u: {topic: x}\nsinks:\n  out: {from: [t, u], type: table, url: 'sqlite:x', table: t}\n",
                                     [(5, 23, "fetch.wait.maxms", "10", None), (6, 24, "kafka.security", "ssl", None)]),
+    "a password among the options, in a line of its own": (
+        "kafka:\n  brokers: h:9092\n  options:\n    sasl.password:\n      hunter2\n" + SOURCE + "topics:\n  t: {from: lines}\n",
+        [(5, 7, "sasl.password", "*******", None)]),
     "column type": (SOURCE + "transforms:\n  a:\n    sql: SELECT id FROM lines\n    columns: {id: txt}\n" + SINK,
                     [(6, 19, "has no type `txt`", "txt", "text")]),
     "unknown input": (SOURCE + "transforms:\n  a:\n    sql: |\n      SELECT id,\n             x\n      FROM linse\n" + SINK,
