@@ -152,7 +152,7 @@ static bool target_open(struct target *base, bool *fresh, struct error *e) {
   *fresh = !sound;
   if (sound) return true;
   target_close(base);
-  bool good = open_letters(t, e) && look(t, e) && (kafka_is_shared(t) || take_lane(t, e));
+  bool looked = open_letters(t, e) && look(t, e), good = looked && (kafka_is_shared(t) || take_lane(t, e));
   if (good) t->admin = kafka_admin_of(t, KAFKA_COMMITTED, e);
   good = good && t->admin && kafka_read_fenced(t, e);
   if (good) {
@@ -161,7 +161,7 @@ static bool target_open(struct target *base, bool *fresh, struct error *e) {
     return true;
   }
   // The first transaction was ended by somebody, perhaps by the brokers for its age: who the owner is now the next look says.
-  if (e->class == ERROR_FENCED) e->class = ERROR_OUTAGE;
+  if (looked && e->class == ERROR_FENCED) e->class = ERROR_OUTAGE;
   target_close(base);
   return false;
 }
