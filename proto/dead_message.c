@@ -202,44 +202,6 @@ bool dead_message_read(struct dead_message *m, const char *text, size_t length) 
   return false;
 }
 
-// Text and bytes as they are, anything else as JSON.
-static bool read_field(struct dead_message *m, const uint8_t **at, const uint8_t *end, struct dead_bytes *out) {
-  const uint8_t *whole = *at;
-  struct msgpack_value value;
-  struct buffer json = {0};
-  *out = (struct dead_bytes){0};
-  if (!msgpack_read(at, end, &value)) return false;
-  if (value.type == MSGPACK_NIL) return true;
-  if (value.type == MSGPACK_TEXT || value.type == MSGPACK_BYTES) return keep(m, value.bytes, value.length, out);
-  *at = whole;
-  bool good = msgpack_to_json(at, end, &json) && keep(m, json.at, json.length, out);
-  buffer_free(&json);
-  return good;
-}
-
-static bool read_header_map(struct dead_message *m, const uint8_t *at, const uint8_t *end) {
-  struct msgpack_value map, name;
-  if (!msgpack_read(&at, end, &map) || map.type != MSGPACK_MAP) return true;
-  for (uint32_t i = 0; i < map.length; i++) {
-    if (!msgpack_read(&at, end, &name)) return false;
-    struct dead_bytes *place = header_add(m, &name);
-    if (!place || !read_field(m, &at, end, place)) return false;
-  }
-  return true;
-}
-
-bool dead_message_of_record(struct dead_message *m, const uint8_t *at, const uint8_t *end) {
-  const uint8_t *key, *key_end, *headers, *headers_end;
-  bool has_key = msgpack_find(at, end, "_key", 4, &key, &key_end),
-       has_headers = msgpack_find(at, end, "_headers", 8, &headers, &headers_end);
-  // What is neither text nor bytes is longer as JSON: room for a few times as much.
-  memory_prepare(m, has_key || has_headers ? 5 * (size_t)(end - at) : 0);
-  bool good = (has_key || has_headers) && (!has_key || read_field(m, &key, key_end, &m->key)) &&
-              (!has_headers || read_header_map(m, headers, headers_end));
-  if (!good) dead_message_free(m);
-  return good;
-}
-
 size_t dead_message_size(const struct dead_message *m) {
   enum { HEADER_OVERHEAD = 8 };
   size_t size = m->key.length;

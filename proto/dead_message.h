@@ -44,8 +44,6 @@ void dead_message_tail(struct buffer *out, int64_t millis, bool tombstone);
 
 // False: the text is none of ours, and *m is empty. Freed by dead_message_free in both cases.
 bool dead_message_read(struct dead_message *m, const char *text, size_t length);
-// From a record that has the metadata of its message (`_key`, `_headers`); false: it has none of it.
-bool dead_message_of_record(struct dead_message *m, const uint8_t *at, const uint8_t *end);
 // What key and headers count against the size of a message.
 size_t dead_message_size(const struct dead_message *m);
 void dead_message_free(struct dead_message *m);

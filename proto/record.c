@@ -9,9 +9,11 @@ bool record_read(const uint8_t *payload, uint32_t length, struct record_header *
   memcpy(&read, payload, sizeof read);
   if (read.kind < RECORD_DATA || read.kind > RECORD_END) return false;
   if ((read.flags & ~(unsigned)(RECORD_LAST | RECORD_RETRY | RECORD_DELETE)) != 0) return false;
+  uint32_t behind = read.kind == RECORD_DATA ? read.message : 0;
+  if (behind > length - sizeof read) return false;
   *header = read;
   *body = payload + sizeof read;
-  *body_end = payload + length;
+  *body_end = payload + length - behind;
   return true;
 }
 

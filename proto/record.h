@@ -1,4 +1,5 @@
-// The record: a fixed header, then one msgpack map, in one ring payload. Written in place by workers, read in place by the next.
+// The record: a fixed header, then one msgpack map, in one ring payload. Written in place by workers, read in place by the next. Behind the
+// map of a row lies what it carries of the message that it came from (message_tail.h), where it came from one.
 //
 // Origin of a record = (stream, position, part). Each stage numbers the parts anew over all rows it makes of one input, dead ones included,
 // from 0; the last one carries RECORD_LAST. A turn whose last input gave no row ends with a progress mark for it.
@@ -27,9 +28,12 @@ enum record_flag {
 #define RECORD_PART_ALL UINT32_MAX
 
 struct record_header {
-  uint8_t kind;      // enum record_kind
-  uint8_t flags;     // enum record_flag
-  uint16_t node;     // RECORD_DEAD: index of the node at which it died (the plan's numbering)
+  uint8_t kind;  // enum record_kind
+  uint8_t flags; // enum record_flag
+  union {
+    uint16_t node;    // RECORD_DEAD: index of the node at which it died (the plan's numbering)
+    uint16_t message; // RECORD_DATA: bytes behind the body, of the message that it came from; 0: none
+  };
   uint32_t stream;   // handle in the lane's stream table
   uint64_t position; // rises along the stream
   uint32_t part;
@@ -39,7 +43,8 @@ struct record_header {
 };
 _Static_assert(sizeof(struct record_header) == 40, "the header is part of the format");
 
-// True when a payload of `length` bytes holds a header with known kind and flags; *body and *body_end frame the msgpack (not checked).
+// True when a payload of `length` bytes holds a header with known kind and flags; *body and *body_end frame the msgpack (not checked). What
+// is carried of a message lies at *body_end.
 bool record_read(const uint8_t *payload, uint32_t length, struct record_header *header, const uint8_t **body, const uint8_t **body_end);
 // Writes the header at the start of a reservation; the body goes behind it.
 void record_write(uint8_t *payload, const struct record_header *header);

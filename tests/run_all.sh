@@ -93,7 +93,17 @@ run_steps() {
     [ "$step" != units_crash ] || lines=$(ls tests/unit/test_sink_*.c | wc -l)
     tally "$step" "$tallies/out-$step" "$lines"
     printf '== %s (%s s)\n' "$step" $(($(date +%s) - began)) | cat - "$tallies/out-$step" # in one piece, whatever the other row prints
-    rm -f "$tallies/out-$step"
+    if tail -n 1 "$tallies/$step" | grep -q ' 0 [0-9]*$'; then rm -f "$tallies/out-$step"; else mv "$tallies/out-$step" "$tallies/failed-$step"; fi
+  done
+}
+
+# The ends of what the failed steps printed, once more: whoever sees only the end of a long log still sees what failed.
+failures() {
+  for told in "$tallies"/failed-*; do
+    [ -e "$told" ] || continue
+    printf '== failed: %s\n' "${told##*/failed-}"
+    tail -n 40 "$told"
+    rm -f "$told"
   done
 }
 
@@ -112,4 +122,5 @@ else
   run_steps $first_row
   wait
 fi
+failures
 cat "$tallies"/* | awk '{ p += $1; f += $2; s += $3 } END { printf "%d passed, %d failed, %d skipped\n", p, f, s; exit f > 0 }'

@@ -1,5 +1,5 @@
 """What a dead letter keeps of the message that it was: key, headers and time go with it into the stores, into the topic of dead letters, and
-back into the pipeline when it is sent again. confluent-kafka is the oracle for topics, sqlite3 and psycopg2 for tables."""
+back into the pipeline when it is sent again, wherever on its way the row fails. confluent-kafka is the oracle for topics, sqlite3 and psycopg2 for tables."""
 import json
 
 import pytest
@@ -78,15 +78,101 @@ def test_a_broken_message_is_a_letter_with_its_key_and_headers(weir, write, kafk
     assert {letter["origin"]["partition"]: letter["message"] for letter in shown} == kept
 
 
-def test_a_record_with_metadata_takes_it_along(weir, write, kafka, sqlite_target):
-    """A row that fails behind the reader is weir's own record: key and headers are known where they were asked for."""
-    file = write(sqlite_target, ", metadata: [_key, _headers]", "SELECT n, _key FROM input")
-    kafka.produce(write.topic, [{"key": "k", "value": '{"n": 500}', "headers": [("h", b"v"), ("b", b"\xff")]}, {"key": "fine", "value": '{"n": 5}'}])
+def message_of(write, record, offset, partition=0):
+    """What the store says of a message that was produced."""
+    told = {"key": record["key"], "topic": write.topic, "partition": partition, "offset": offset, "timestamp": record["timestamp"]}
+    headers = [[name, value.decode() if value != b"\xff" else {"hex": "ff"}] for name, value in record.get("headers", [])]
+    return dict(told, headers=headers) if headers else told
+
+
+FAILING = [{"key": "k", "value": '{"n": 500, "m": 1}', "headers": [("h", b"v"), ("h", b"w"), ("b", b"\xff")], "timestamp": 1700000000123, "partition": 0},
+           {"key": None, "value": '{"n": 600}', "timestamp": 1700000000124, "partition": 0},
+           {"key": "fine", "value": '{"n": 5, "m": 2}', "timestamp": 1700000000125, "partition": 0}]
+
+
+def test_a_row_that_fails_in_a_stage_has_key_and_headers_of_its_message(weir, write, kafka, into):
+    """The SQL names neither: they come along with the record all the same, through a stage that passes it on, too."""
+    file = write(into, sql="SELECT n FROM input")
+    kafka.produce(write.topic, FAILING)
+    once(weir, file)
+    first, second = sorted(letters(kafka, write.dead), key=lambda letter: letter[1])
+    assert (first[0], json.loads(first[1]), first[2]) == (b"k", {"n": 500, "m": 1}, [("h", b"v"), ("h", b"w"), ("b", b"\xff")])
+    assert first[3]["weir.reason"] == "small" and first[3]["weir.node"] == "checked"
+    assert (second[0], json.loads(second[1]), second[2]) == (None, {"n": 600}, [])
+    if into is None:
+        return
+    kept = [json.loads(message) for (message,) in into.query("SELECT message FROM weir_dead ORDER BY position")]
+    assert kept == [message_of(write, FAILING[n], n) for n in (0, 1)]
+    # Sent again, and dead again: still the same message.
+    assert weir("dlq", "retry", file).code == 0
+    again = [json.loads(message) for (message,) in into.query("SELECT message FROM weir_dead WHERE source = 'retry:checked' ORDER BY position")]
+    assert again == kept
+
+
+def test_a_row_that_the_target_refuses_has_key_and_headers_of_its_message(weir, write, kafka, target):
+    target.query("CREATE TABLE out (n bigint CHECK (n < 50))")
+    file = write(target, sql="SELECT n + 45 AS n FROM input")
+    kafka.produce(write.topic, [dict(record, value='{"n": %d}' % (n + 1)) for n, record in enumerate(FAILING)] +
+                  [{"key": "last", "value": '{"n": 30}', "headers": [("h", b"v")], "timestamp": 1700000000126, "partition": 0}])
+    once(weir, file)
+    assert target.query("SELECT n FROM out ORDER BY n") == [(46,), (47,), (48,)]
+    ((key, value, headers, own),) = letters(kafka, write.dead)
+    assert (key, json.loads(value), headers) == (b"last", {"n": 75}, [("h", b"v")]) and own["weir.node"] == "out"
+    ((message,),) = target.query("SELECT message FROM weir_dead")
+    assert json.loads(message) == message_of(write, {"key": "last", "headers": [("h", b"v")], "timestamp": 1700000000126}, 3)
+
+
+def test_a_row_that_a_topic_refuses_has_key_and_headers_of_its_message(weir, pipeline, kafka):
+    """Two stages, then a topic that is compacted and takes no message without a key."""
+    names = {"topic": kafka.create_topic(), "out": kafka.create_topic(config={"cleanup.policy": "compact"}), "dead": kafka.create_topic()}
+    file = pipeline("""
+        pipeline: refused
+        kafka: {brokers: "%s"}
+        topics:
+          input: {topic: %s}
+          output: {topic: %s, from: second, key: n}
+        transforms:
+          first: {sql: SELECT n FROM input}
+          second: {sql: "SELECT nullif(n, 1) AS n FROM first"}
+        dead_letters: {stop_above: 1, topic: %s}
+        """ % (kafka.servers, names["topic"], names["out"], names["dead"]))
+    kafka.produce(names["topic"], [{"key": "k", "value": '{"n": 1}', "headers": [("h", b"v")]}, {"key": "fine", "value": '{"n": 2}'}])
+    once(weir, file)
+    assert [record.key for record in kafka.read(names["out"])] == [b"2"]
+    ((key, value, headers, own),) = letters(kafka, names["dead"])
+    assert (key, json.loads(value), headers) == (b"k", {"n": None}, [("h", b"v")]) and own["weir.node"] == "output"
+
+
+def test_a_tombstone_that_fails_has_the_key_of_its_message(weir, write, kafka, sqlite_target):
+    file = write(sqlite_target, sql="SELECT 1 AS n FROM input")
+    kafka.produce(write.topic, [{"key": "gone", "value": None, "headers": [("h", b"v")]}, {"key": "fine", "value": '{"n": 2}'}])
     once(weir, file)
     ((key, value, headers, own),) = letters(kafka, write.dead)
-    assert key == b"k" and sorted(headers) == [("b", b"\xff"), ("h", b"v")] and own["weir.reason"] == "small"
-    assert json.loads(value)["n"] == 500
-    assert sqlite_target.query("SELECT count(*) FROM weir_dead WHERE message IS NOT NULL") == [(0,)], "it stands in the record already"
+    assert (key, headers) == (b"gone", [("h", b"v")]) and own["weir.code"] == "tombstone", value
+    ((message,),) = sqlite_target.query("SELECT message FROM weir_dead")
+    assert json.loads(message)["tombstone"] is True
+
+
+def test_letters_alone_do_not_decide_what_type_a_column_has(weir, write, kafka, target):
+    """They come before the first row: the table is made with that row, whose values say what its columns are."""
+    file = write(target, sql="SELECT n FROM input")
+    kafka.produce(write.topic, [dict(BROKEN)])
+    once(weir, file)
+    assert target.query("SELECT code FROM weir_dead") == [("json",)] and "out" not in target.tables()
+    kafka.produce(write.topic, [{"key": "k", "value": '{"n": 2}'}])
+    once(weir, file)
+    assert target.query("SELECT n FROM out") == [(2,)]
+
+
+def test_a_key_that_would_crowd_out_the_fields_is_left_out_of_the_letter_only(weir, write, kafka, sqlite_target):
+    """Beyond a quarter of what a record may have, and beyond 64 KiB: the row goes on whole, its letter has no key."""
+    file = write(sqlite_target, ", ring: 64KiB", sql="SELECT n FROM input")
+    kafka.produce(write.topic, [{"key": "k" * 5000, "value": '{"n": 500}'}, {"key": "k" * 70000, "value": '{"n": 600}'},
+                                {"key": "k" * 70000, "value": '{"n": 6}'}, {"key": "k" * 3000, "value": '{"n": 700, "t": "%s"}' % ("t" * 12000)}])
+    once(weir, file)
+    assert sqlite_target.query("SELECT n FROM out") == [(6,)]
+    found = sorted((json.loads(value)["n"], key) for key, value, _, _ in letters(kafka, write.dead))
+    assert found == [(500, None), (600, None), (700, b"k" * 3000)]
 
 
 METADATA = ", metadata: [_key, _topic, _partition, _offset, _timestamp, _headers], format: %s"

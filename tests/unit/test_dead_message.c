@@ -95,38 +95,8 @@ static void what_is_none_is_refused(void **state) {
   }
 }
 
-static void a_record_brings_its_metadata(void **state) {
-  (void)state;
-  uint8_t body[256] = {0};
-  struct dead_message m;
-  struct msgpack_writer w = {.at = body, .end = body + sizeof body};
-  msgpack_write_map(&w, 3);
-  msgpack_write_cstring(&w, "n");
-  msgpack_write_int(&w, 1);
-  msgpack_write_cstring(&w, "_key");
-  msgpack_write_map(&w, 1);
-  msgpack_write_cstring(&w, "id");
-  msgpack_write_double(&w, 0.1);
-  msgpack_write_cstring(&w, "_headers");
-  msgpack_write_map(&w, 2);
-  msgpack_write_cstring(&w, "b");
-  msgpack_write_bytes(&w, "\xff", 1);
-  msgpack_write_cstring(&w, "n");
-  msgpack_write_nil(&w);
-  assert_true(dead_message_of_record(&m, body, w.at));
-  check_bytes(m.key, "{\"id\":0.1}", 10);
-  assert_int_equal(m.header_count, 2);
-  check_bytes(m.headers[0].value, "\xff", 1);
-  assert_null(m.headers[1].value.bytes);
-  assert_int_equal(dead_message_size(&m), 10 + 1 + 1 + 8 + 1 + 8);
-  dead_message_free(&m);
-  w.at = body;
-  msgpack_write_map(&w, 0);
-  assert_false(dead_message_of_record(&m, body, w.at));
-}
-
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(everything_comes_back), cmocka_unit_test(little_is_enough),
-                                     cmocka_unit_test(what_is_none_is_refused), cmocka_unit_test(a_record_brings_its_metadata)};
+                                     cmocka_unit_test(what_is_none_is_refused)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -20,6 +20,7 @@ struct batch_row {
   uint32_t stream, part;
   uint32_t again;   // a dead letter from further up: which of its node's rows to ask for when it is retried (RECORD_PART_ALL: all)
   uint32_t letter;  // index in letters; only while DEAD and no stored letter
+  uint16_t message; // bytes behind `end`, of the message that it came from (proto/message_tail.h); 0: none
   uint16_t ignored; // fields that no column of the table takes, as far as they were counted
   uint8_t state;    // enum row_state
   bool is_letter;   // a dead letter from further up: its body is stored as it is, it is no row of this sink

@@ -46,10 +46,9 @@ static bool tell_as_json(const struct dead_letter *l, struct buffer *json) {
 }
 
 // Key and headers of the original. False: there was no room for them.
-static bool put_message(const struct dead_letter *l, bool told, size_t room, struct kafka_dead *letter) {
+static bool put_message(const struct dead_letter *l, size_t room, struct kafka_dead *letter) {
   struct dead_message *m = &letter->message;
-  if (!dead_message_read(m, l->message, l->message_length) && !(told && dead_message_of_record(m, l->data, l->data + l->data_length)))
-    return true;
+  if (!dead_message_read(m, l->message, l->message_length)) return true;
   size_t size = dead_message_size(m);
   if (size > room) {
     dead_message_free(m);
@@ -71,7 +70,7 @@ void kafka_dead_make(const struct dead_entry *entry, uint32_t most, struct kafka
                                 .value_length = l->data_length,
                                 .headers = memory_get(KAFKA_DEAD_HEADERS * sizeof *letter->headers)};
   bool told = tell_as_json(l, &letter->json), json = told && is_format(l, "msgpack");
-  bool whole = put_message(l, told, most / 4, letter);
+  bool whole = put_message(l, most / 4, letter);
   if (told) {
     letter->value = letter->json.at;
     letter->value_length = letter->json.length;

@@ -34,14 +34,16 @@ static size_t field_count(const struct batch_row *row) {
   return msgpack_read(&at, row->end, &map) ? map.length : 0;
 }
 
-void batch_look(const struct batch *b, struct table *table, struct table *added, size_t name_most) {
+bool batch_look(const struct batch *b, struct table *table, struct table *added, size_t name_most) {
   struct looking looking = {.table = table, .added = added, .name_most = name_most};
   struct row_field *fields = memory_get((table->count + 1) * sizeof *fields);
+  bool any = false;
   for (size_t i = 0; i < b->count; i++) {
     const struct batch_row *row = &b->rows[i];
     if (row->state != ROW_LIVE || row->is_letter || row->set_aside || row->is_delete) continue;
     // A body that is no map is found again, and killed, when the row is written.
     if (!table_map(table, row->body, row->end, fields, added ? see_unknown : NULL, &looking)) continue;
+    any = true;
     if (table->expected > 0 && field_count(row) >= table->expected) table->looked = true;
     for (size_t c = 0; c < table->count; c++)
       if (fields[c].at) table_guess(&table->columns[c], fields[c].at, fields[c].end);
@@ -49,4 +51,5 @@ void batch_look(const struct batch *b, struct table *table, struct table *added,
   free(fields);
   for (size_t i = 0; i < table->count; i++) table->columns[i].guessed = false;
   for (size_t i = 0; added && i < added->count; i++) added->columns[i].guessed = false;
+  return any;
 }

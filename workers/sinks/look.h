@@ -6,5 +6,6 @@
 #include "workers/sinks/table.h"
 
 // Marks columns as used and settles guesses. Fields without a column are collected in `added` with the type of their first value; NULL:
-// they are left alone. `name_most`: longest name, in bytes, that the database takes for a column.
-void batch_look(const struct batch *b, struct table *table, struct table *added, size_t name_most);
+// they are left alone. `name_most`: longest name, in bytes, that the database takes for a column. False: the batch has no row that a table
+// could be made for (letters and tombstones say nothing of its columns).
+bool batch_look(const struct batch *b, struct table *table, struct table *added, size_t name_most);

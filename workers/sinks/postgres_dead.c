@@ -129,6 +129,7 @@ static bool add_group(struct postgres_dead *d, struct postgres *p, const struct 
     dead_entry_make(setup, streams, b, &b->rows[*at], &entry);
     bytes += dead_entry_bytes(&entry);
     letter_make(&letters[count], &entry);
+    dead_entry_free(&entry);
     statements[count] = (struct postgres_statement){.sql = sql, .params = letters[count].params, .count = PARAMS};
     count++;
   }

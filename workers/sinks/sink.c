@@ -55,6 +55,7 @@ static void add_row(struct sink *s, const struct record_header *h, const uint8_t
   row->position = h->position;
   row->stream = h->stream;
   row->part = h->part;
+  row->message = h->kind == RECORD_DATA ? h->message : 0;
   row->again = h->kind == RECORD_DEAD ? h->code : RECORD_PART_ALL;
   row->is_letter = h->kind == RECORD_DEAD;
   row->is_delete = h->kind == RECORD_DATA && (h->flags & RECORD_DELETE) != 0;

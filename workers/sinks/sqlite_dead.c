@@ -107,7 +107,9 @@ bool sqlite_dead_add_batch(struct sqlite_dead *store, const struct target_setup 
     if (row->state != ROW_DEAD && !(row->is_letter && row->state == ROW_LIVE)) continue;
     struct dead_entry entry;
     dead_entry_make(setup, streams, b, row, &entry);
-    if (!sqlite_dead_add(store, &entry, e)) {
+    bool added = sqlite_dead_add(store, &entry, e);
+    dead_entry_free(&entry);
+    if (!added) {
       error_add(e, "storing a dead letter");
       store->counted = false; // what was added in this transaction is gone with it
       return false;

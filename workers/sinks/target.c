@@ -9,6 +9,7 @@
 #include "proto/clock.h"
 #include "proto/hash.h"
 #include "proto/limits.h"
+#include "proto/message_tail.h"
 #include "proto/record.h"
 #include "proto/utf8.h"
 #include "workers/common/choices.h"
@@ -148,15 +149,17 @@ static void read_letter(const char *sink, const struct batch_row *row, struct de
   set_data(letter, row);
 }
 
-static void own_letter(const char *sink, const struct batch *b, const struct batch_row *row, struct dead_letter *letter) {
+static void own_letter(const char *sink, const struct batch *b, const struct batch_row *row, struct dead_entry *entry) {
   const struct batch_letter *why = &b->letters[row->letter];
+  struct dead_letter *letter = &entry->letter;
+  message_tail_text(row->end, row->message, &entry->message);
   *letter = (struct dead_letter){.node = sink,
                                  .reason = why->reason,
                                  .code = why->code,
                                  .column = why->column,
                                  .constraint = why->constraint,
                                  .format = row->is_delete ? "tombstone" : "msgpack",
-                                 .message = ""};
+                                 .message = buffer_cstring(&entry->message)};
   set_lengths(letter);
   set_data(letter, row);
 }
@@ -176,8 +179,12 @@ void dead_entry_make(const struct target_setup *setup, const struct target_strea
   if (row->is_letter)
     read_letter(setup->sink, row, &entry->letter);
   else
-    own_letter(setup->sink, b, row, &entry->letter);
+    own_letter(setup->sink, b, row, entry);
   entry_id(entry);
+}
+
+void dead_entry_free(struct dead_entry *entry) {
+  buffer_free(&entry->message);
 }
 
 char *dead_text(const char *text, size_t length) {

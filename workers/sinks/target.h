@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "proto/buffer.h"
 #include "proto/dead.h"
 #include "proto/error.h"
 #include "proto/job.h"
@@ -146,14 +147,16 @@ struct dead_entry {
   char id[33]; // the same for the same origin, whenever it dies again
   const char *pipeline, *sink, *source, *partition, *identity;
   struct dead_letter letter; // texts with their lengths
+  struct buffer message;     // holds the text of that name of a row's letter
   uint64_t position;
   uint32_t part;
   int64_t again; // which row of its record to ask for when it is retried; -1: all
   int64_t now;   // microseconds
 };
-// `row` is DEAD, or a LIVE letter from further up.
+// `row` is DEAD, or a LIVE letter from further up; the entry points into it. Freed by dead_entry_free.
 void dead_entry_make(const struct target_setup *setup, const struct target_streams *streams, const struct batch *b,
                      const struct batch_row *row, struct dead_entry *entry);
+void dead_entry_free(struct dead_entry *entry);
 // A text of a letter as every store takes it: valid UTF-8 without NUL, what is not becomes '?'. As long as `text`; owned by the caller.
 char *dead_text(const char *text, size_t length);
 // What one entry counts against the size of the store.

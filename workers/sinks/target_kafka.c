@@ -381,7 +381,9 @@ static bool store_letters(struct kafka_target *t, struct batch *b, struct target
     if (!is_letter(&b->rows[i])) continue;
     struct dead_entry entry;
     dead_entry_make(&t->base.setup, streams, b, &b->rows[i], &entry);
-    if (!kafka_writer_letter(writer_of(t, &streams->at[b->rows[i].stream]), &setup, &entry, e)) return false;
+    bool sent = kafka_writer_letter(writer_of(t, &streams->at[b->rows[i].stream]), &setup, &entry, e);
+    dead_entry_free(&entry);
+    if (!sent) return false;
   }
   return true;
 }

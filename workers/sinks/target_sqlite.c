@@ -215,8 +215,8 @@ static bool target_prepare(struct target *base, struct batch *b, struct error *e
   if (t->exists && !t->settings.evolve && table_is_settled(&t->table)) return true;
   struct table seen = {0};
   bool collect = !t->exists || t->settings.evolve, good = true;
-  batch_look(b, &t->table, collect ? &seen : NULL, LIMIT_NAME);
-  if (seen.count > 0 || (!t->exists && t->table.count > 0)) {
+  bool rows = batch_look(b, &t->table, collect ? &seen : NULL, LIMIT_NAME);
+  if (rows && (seen.count > 0 || (!t->exists && t->table.count > 0))) {
     good = change_table(t, b, &seen, e);
     if (good) batch_look(b, &t->table, NULL, 0); // what is in use now
   }

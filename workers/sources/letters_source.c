@@ -16,7 +16,6 @@
 #include <string.h>
 
 #include "proto/clock.h"
-#include "proto/dead_message.h"
 #include "proto/msgpack.h"
 #include "shm/crash_point.h"
 #include "workers/common/choices.h"
@@ -162,25 +161,14 @@ static const char *value_make(const struct store_copy *c, struct buffer *value) 
   return c->format;
 }
 
-// What it was in its topic: as its reader has kept it, or by the metadata of the record.
-static void message_make(const struct store_copy *c, bool is_record, struct buffer *out) {
-  struct dead_message m;
-  if (c->message) buffer_text(out, c->message);
-  if (c->message || !is_record || !dead_message_of_record(&m, c->data, c->data + c->length)) return;
-  dead_message_head(out, m.key);
-  for (size_t i = 0; i < m.header_count; i++) dead_message_header(out, m.headers[i].name, m.headers[i].value);
-  dead_message_tail(out, m.millis, m.tombstone);
-  dead_message_free(&m);
-}
-
 static void record_make(const struct letters *l, const struct store_copy *c, struct buffer *out) {
-  struct buffer origin = {0}, value = {0}, message = {0};
+  struct buffer origin = {0}, value = {0};
+  const char *message = c->message ? c->message : "";
   uint32_t pairs = 8;
   origin_make(l, c, &origin);
   const char *format = value_make(c, &value);
-  message_make(c, is_record(c), &message);
   buffer_clear(out);
-  buffer_reserve(out, value.length + origin.length + message.length + TEXTS_MOST * (TEXT_MOST + 32));
+  buffer_reserve(out, value.length + origin.length + strlen(message) + TEXTS_MOST * (TEXT_MOST + 32));
   struct msgpack_writer w = {.at = out->at, .end = out->at + out->room};
   uint8_t *opened = msgpack_map_open(&w);
   msgpack_write_cstring(&w, "value");
@@ -191,7 +179,7 @@ static void record_make(const struct letters *l, const struct store_copy *c, str
   msgpack_write_cstring(&w, "origin");
   msgpack_write_text(&w, (const char *)origin.at, (uint32_t)origin.length);
   msgpack_write_cstring(&w, "message");
-  msgpack_write_text(&w, message.length ? (const char *)message.at : "", (uint32_t)message.length);
+  msgpack_write_text(&w, message, (uint32_t)strlen(message));
   text_put(&w, "format", format);
   text_put(&w, "id", c->id);
   const char *const rest[][2] = {{"column", c->column}, {"constraint", c->constraint}, {"cut", c->cut ? "true" : ""}};
@@ -204,7 +192,6 @@ static void record_make(const struct letters *l, const struct store_copy *c, str
   out->length = (size_t)(w.at - out->at);
   buffer_free(&origin);
   buffer_free(&value);
-  buffer_free(&message);
 }
 
 static void letter_keep(void *context, const struct store_copy *c) {

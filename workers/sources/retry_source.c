@@ -18,6 +18,7 @@
 
 #include "proto/clock.h"
 #include "proto/json.h"
+#include "proto/message_tail.h"
 #include "proto/msgpack.h"
 #include "proto/record.h"
 #include "shm/crash_point.h"
@@ -59,6 +60,7 @@ struct retry {
   struct json_parser *json;
   bool of_topic; // `body` is there: the node reads a topic
   struct topic_body body;
+  struct buffer message; // what the records of the letter in hand carry of its message
   struct backoff backoff;
 };
 
@@ -191,7 +193,8 @@ static bool is_map(const struct letter *l) {
 static bool record_send(struct retry *r, const struct source_input *input, const struct letter *l, const uint8_t *bytes, size_t length) {
   if (length > source_body_max(&r->source))
     return letter_dead(r, input, l, "too-large", "the record is larger than a quarter of the ring (setting ring)");
-  uint8_t *body = source_part_begin(&r->source, (uint32_t)length, r->e);
+  uint64_t room = length + input->message->length, most = source_body_max(&r->source);
+  uint8_t *body = source_part_begin(&r->source, (uint32_t)(room < most ? room : most), r->e);
   if (!body) return false;
   memcpy(body, bytes, length);
   source_part_end(&r->source, input, (uint32_t)length);
@@ -227,14 +230,22 @@ static bool message_send(struct retry *r, struct source_input *input, const stru
   return good;
 }
 
-// What a source could not read, once more. False in *known: it was no message, or is not known to be one.
-static bool message_try(struct retry *r, struct source_input *input, const struct letter *l, bool *known) {
-  struct dead_message message;
-  dead_message_read(&message, l->message, strlen(l->message));
-  *known = message.topic != NULL;
-  bool good = !*known || message_send(r, input, l, &message);
-  dead_message_free(&message);
-  return good;
+// What was a message, and what its records carry of it.
+static void message_load(struct retry *r, const struct letter *l, struct dead_message *message) {
+  bool known = dead_message_read(message, l->message, strlen(l->message));
+  buffer_clear(&r->message);
+  if (!known) return;
+  message_tail_begin(&r->message, message);
+  message_tail_end(&r->message, source_message_max(&r->source));
+}
+
+// Sent as what it was: a message that its source could not read, a record, or a source's bytes.
+static bool original_send(struct retry *r, struct source_input *input, const struct letter *l, const struct dead_message *message) {
+  bool of_source = strcmp(r->of, "source") == 0;
+  if (r->of_topic && message->topic && strcmp(l->format, "raw") == 0) return message_send(r, input, l, message);
+  if (is_map(l)) return record_send(r, input, l, l->data.at, l->data.length);
+  if (of_source) return text_send(r, input, l);
+  return letter_dead(r, input, l, "unreadable", "the original kept in the dead letter is no record");
 }
 
 static bool letter_send(struct retry *r, const struct store_of *s, const struct letter *l) {
@@ -242,6 +253,7 @@ static bool letter_send(struct retry *r, const struct store_of *s, const struct 
                                .position = l->number,
                                .time = l->time,
                                .bytes = l->data.length,
+                               .message = &r->message,
                                .tombstone = strcmp(l->format, "tombstone") == 0,
                                .retry = true,
                                .again = l->again < 0 ? RECORD_PART_ALL : (uint32_t)l->again};
@@ -251,12 +263,11 @@ static bool letter_send(struct retry *r, const struct store_of *s, const struct 
     return letter_dead(r, &input, l, "poison", "this input killed the worker that took it, again and again");
   // What such a source calls an input is a number for its SQL, which runs inside of it; nothing behind it could read that.
   if (of_source && strcmp(r->of_kind, "generate") == 0) return letter_dead(r, &input, l, l->code, l->reason);
-  bool known = false;
-  if (r->of_topic && strcmp(l->format, "raw") == 0 && !message_try(r, &input, l, &known)) return false;
-  if (known) return true;
-  if (is_map(l)) return record_send(r, &input, l, l->data.at, l->data.length);
-  if (of_source) return text_send(r, &input, l);
-  return letter_dead(r, &input, l, "unreadable", "the original kept in the dead letter is no record");
+  struct dead_message message;
+  message_load(r, l, &message);
+  bool good = original_send(r, &input, l, &message);
+  dead_message_free(&message);
+  return good;
 }
 
 // Sends everything behind the stream's position.
@@ -349,6 +360,7 @@ int retry_source_run(struct worker *w) {
   }
   if (r->json) json_parser_free(r->json);
   if (r->of_topic) topic_body_close(&r->body);
+  buffer_free(&r->message);
   free(r->stores);
   free(r->node);
   free(r->of);

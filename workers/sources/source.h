@@ -16,6 +16,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "proto/buffer.h"
 #include "proto/dead.h"
 #include "proto/error.h"
 #include "proto/record.h"
@@ -82,6 +83,8 @@ bool source_give_up(struct source *s, uint64_t stream, struct error *e);
 
 // Bytes that the body of one record may have in this ring.
 uint32_t source_body_max(const struct source *s);
+// Bytes that it may carry of its message: a quarter of that, so that no key crowds out the fields.
+uint32_t source_message_max(const struct source *s);
 
 // An input and its records. Each record: source_part_begin, the body is written, source_part_end or _abort; then source_input_end for the
 // whole input. All parts of an input become visible together.
@@ -89,6 +92,9 @@ struct source_input {
   uint64_t stream, position, witness;
   int64_t time;   // microseconds
   uint64_t bytes; // read from outside for it
+  // What each of its records carries of the message that it is (proto/message_tail.h); NULL or empty: it is none. It goes behind the body
+  // where the room that was asked for is enough for both, else it stays out.
+  const struct buffer *message;
   bool tombstone; // its records delete what has their key (RECORD_DELETE)
   bool retry;     // it is a dead letter that goes on: of what its node makes of it only row number `again` is wanted
   uint32_t again; // RECORD_PART_ALL: every row

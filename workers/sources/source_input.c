@@ -15,6 +15,10 @@ uint32_t source_body_max(const struct source *s) {
   return most > LIMIT_RECORD ? LIMIT_RECORD : (uint32_t)most;
 }
 
+uint32_t source_message_max(const struct source *s) {
+  return source_body_max(s) / 4;
+}
+
 bool source_has_room(struct source *s, uint32_t room, uint32_t *wanted) {
   uint32_t size = room + (uint32_t)sizeof(struct record_header);
   // After a fault there is no room to wait for: whoever writes next finds the fault and reports it.
@@ -59,11 +63,21 @@ static uint8_t record_flags(const struct source_input *input) {
   return (uint8_t)((input->retry ? RECORD_RETRY : 0) | (input->tombstone ? RECORD_DELETE : 0));
 }
 
+// What a record carries of its message, behind a body of `length` bytes in the open reservation; returns how many bytes.
+static uint16_t message_put(const struct ring_writer *out, const struct source_input *input, uint8_t *payload, uint32_t length) {
+  const struct buffer *m = input->message;
+  uint64_t before = sizeof(struct record_header) + (uint64_t)length;
+  if (!m || m->length == 0 || m->length > UINT16_MAX || before + m->length > out->open) return 0;
+  memcpy(payload + before, m->at, m->length);
+  return (uint16_t)m->length;
+}
+
 static void part_finish(struct source *s, const struct source_input *input, enum record_kind kind, uint32_t length) {
   struct worker *w = s->w;
   struct ring_writer *out = &w->output;
+  // The open reservation begins at out->at; ring_commit moves it.
+  uint8_t *payload = out->data + (out->at & out->mask) + RING_FRAME;
   struct record_header header = {.kind = (uint8_t)kind,
-                                 .node = (uint16_t)w->node_index,
                                  .stream = (uint32_t)input->stream,
                                  .position = input->position,
                                  .part = s->parts++,
@@ -73,11 +87,14 @@ static void part_finish(struct source *s, const struct source_input *input, enum
                                                                : 0,
                                  .witness = input->witness,
                                  .time = input->time};
-  // The open reservation begins at out->at; ring_commit moves it.
-  uint8_t *payload = out->data + (out->at & out->mask) + RING_FRAME;
+  uint32_t behind = 0;
+  if (kind == RECORD_DEAD)
+    header.node = (uint16_t)w->node_index;
+  else
+    behind = header.message = message_put(out, input, payload, length);
   record_write(payload, &header);
   s->last_flags = payload + offsetof(struct record_header, flags);
-  ring_commit(out, length + (uint32_t)sizeof header);
+  ring_commit(out, length + (uint32_t)sizeof header + behind);
   s->dead_parts += kind == RECORD_DEAD;
 }
 

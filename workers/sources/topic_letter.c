@@ -1,31 +1,19 @@
 // Messages and their dead letters: see topic_letter.h.
 #include "workers/sources/topic_letter.h"
 
-#include <string.h>
-
-#include "proto/limits.h"
-
 static bool header_keep(void *context, const char *name, const void *value, size_t length) {
-  struct buffer *out = context;
-  if (strlen(name) + length > LIMIT_DEAD_MESSAGE) {
-    buffer_reserve(out, LIMIT_DEAD_MESSAGE + 1);
-    out->length = LIMIT_DEAD_MESSAGE + 1; // too large, whatever it holds: it is not even looked at
-    return false;
-  }
-  dead_message_header(out, name, (struct dead_bytes){.bytes = value, .length = length});
-  return out->length <= LIMIT_DEAD_MESSAGE;
+  return message_tail_header(context, name, (struct dead_bytes){.bytes = value, .length = length});
 }
 
-bool topic_letter_keep(const struct kafka_record *r, const char *topic, struct buffer *out) {
-  buffer_clear(out);
-  if (r->key_length > LIMIT_DEAD_MESSAGE) return false;
-  dead_message_head(out, (struct dead_bytes){.bytes = r->key, .length = r->key_length});
+void topic_letter_tail(const struct kafka_record *r, const char *topic, size_t most, struct buffer *out) {
+  message_tail_begin(out, &(struct dead_message){.key = {.bytes = r->key, .length = r->key_length},
+                                                 .topic = topic,
+                                                 .partition = r->partition,
+                                                 .offset = r->offset,
+                                                 .millis = r->millis,
+                                                 .tombstone = !r->value});
   kafka_record_headers(r, header_keep, out);
-  dead_message_place(out, topic, r->partition, r->offset);
-  dead_message_tail(out, r->millis, !r->value);
-  if (out->length <= LIMIT_DEAD_MESSAGE) return true;
-  buffer_clear(out);
-  return false;
+  message_tail_end(out, most);
 }
 
 struct kafka_record topic_letter_record(const struct dead_message *m, const void *value, size_t length) {

@@ -20,6 +20,7 @@
 #include "proto/clock.h"
 #include "proto/limits.h"
 #include "proto/log.h"
+#include "proto/message_tail.h"
 #include "workers/common/state_id.h"
 #include "workers/sources/topic_letter.h"
 #include "workers/sources/topic_state.h"
@@ -69,6 +70,7 @@ static bool consumer_open(struct topic_source *t, struct error *e) {
 static void state_free(struct topic_source *t) {
   topic_partitions_free(t);
   topic_body_close(&t->body);
+  buffer_free(&t->message);
   kafka_consumer_close(t->consumer);
   free(t->topic);
   free(t->start);
@@ -106,7 +108,9 @@ static bool record_dead(struct topic_source *t, const struct source_input *input
   char *whole = memory_print("%s (topic %s, partition %d, offset %lld)", reason, topic, r->partition, (long long)r->offset);
   struct buffer message = {0};
   struct source_dead dead = {.code = code, .reason = whole, .bytes = r->value, .length = r->value_length};
-  dead.cut = !topic_letter_keep(r, topic, &message);
+  topic_letter_tail(r, topic, MESSAGE_TAIL_MOST, &t->message);
+  message_tail_text(t->message.at, t->message.length, &message);
+  dead.cut = message.length == 0;
   dead.message = buffer_cstring(&message);
   bool good = source_input_dead(&t->source, input, &dead, e);
   buffer_free(&message);
@@ -117,7 +121,7 @@ static bool record_dead(struct topic_source *t, const struct source_input *input
 // A JSON object straight into the ring. False, and nothing done: *unfit, or e.
 static bool record_plain(struct topic_source *t, const struct source_input *input, const struct kafka_record *r, bool *unfit,
                          struct error *e) {
-  size_t room = topic_body_room(r->value_length), most = source_body_max(&t->source);
+  size_t room = topic_body_room(r->value_length) + t->message.length, most = source_body_max(&t->source);
   uint8_t *body = source_part_begin(&t->source, (uint32_t)(room < most ? room : most), e);
   if (!body) return false;
   struct msgpack_writer out = {.at = body, .end = body + (room < most ? room : most)};
@@ -138,7 +142,8 @@ static bool record_whole(struct topic_source *t, const struct source_input *inpu
   const struct buffer *body = &t->body.body;
   if (body->length > source_body_max(&t->source))
     return record_dead(t, input, r, "too-large", "the record does not fit into the ring (setting ring)", e);
-  uint8_t *at = source_part_begin(&t->source, (uint32_t)body->length, e);
+  uint64_t room = body->length + t->message.length, most = source_body_max(&t->source);
+  uint8_t *at = source_part_begin(&t->source, (uint32_t)(room < most ? room : most), e);
   if (!at) return false;
   memcpy(at, body->at, body->length);
   source_part_end(&t->source, input, (uint32_t)body->length);
@@ -164,12 +169,14 @@ static bool record_take(struct topic_source *t, const struct kafka_record *r, st
                                .witness = topic_witness(r->millis, r->key, r->key_length, r->value, r->value_length),
                                .time = r->millis >= 0 && r->millis < INT64_MAX / 1000 ? r->millis * 1000 : t->time,
                                .bytes = (uint64_t)r->key_length + r->value_length,
+                               .message = &t->message,
                                .tombstone = !r->value};
   worker_hand(t->w, input.stream, input.position);
   p->next = r->offset + 1;
   if (r->value_length > TRIM_ABOVE) t->large = true;
   if (worker_is_set_aside(t->w, input.stream, input.position))
     return record_dead(t, &input, r, "poison", "this record killed the worker that took it, again and again", e);
+  topic_letter_tail(r, kafka_consumer_topic_name(t->consumer, r->topic), source_message_max(&t->source), &t->message);
   bool unfit = !t->body.plain || !r->value || r->value_length > LIMIT_RECORD;
   if (!unfit && record_plain(t, &input, r, &unfit, e)) return true;
   return unfit && record_whole(t, &input, r, e);

@@ -66,9 +66,10 @@ struct topic_source {
   struct topic_numbers *topics; // by index at the consumer
   size_t topic_count;
   struct backoff backoff;
-  bool large;   // a large record came: its memory is given back at the next rest
-  bool outage;  // shown, and not over yet
-  int64_t time; // for records without one
+  struct buffer message; // what the records of the message in hand carry of it
+  bool large;            // a large record came: its memory is given back at the next rest
+  bool outage;           // shown, and not over yet
+  int64_t time;          // for records without one
 };
 
 // Waits out an outage: shows it, backs off. False: e is no outage, or (e cleared) a stop was asked.

@@ -4,6 +4,7 @@
 // Words: a record is one entry of the input ring; an input is all records of one (stream, position), the last one flagged. Behind a source
 // an input is one record; behind another stage it may be several. All that an input gives is one group of the output ring.
 #pragma once
+#include "proto/buffer.h"
 #include "proto/record.h"
 #include "workers/common/lookup_shape.h"
 #include "workers/common/worker.h"
@@ -55,7 +56,8 @@ struct stage {
   // The record in hand, and the input that it belongs to.
   struct ring_view view;
   struct record_header header;
-  const uint8_t *body, *body_end;
+  const uint8_t *body, *body_end; // behind it lies what the record carries of its message
+  struct buffer message;          // the same as a text, for a dead letter
   bool in_record, in_input;
   bool held; // the record in hand is not for the engine: the loop deals with it
   uint32_t stream;

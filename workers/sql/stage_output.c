@@ -9,6 +9,7 @@
 #include "proto/dead.h"
 #include "proto/hash.h"
 #include "proto/limits.h"
+#include "proto/message_tail.h"
 #include "workers/sql/stage.h"
 
 enum { GUESS_LEAST = 512, HEADER = sizeof(struct record_header), REASON_SHORT = 120 };
@@ -45,6 +46,7 @@ static struct record_header part_header(const struct stage *s, enum record_kind 
   struct record_header header = s->header;
   header.kind = (uint8_t)kind;
   header.flags = kind == RECORD_DATA ? s->header.flags & RECORD_DELETE : 0;
+  header.message = 0;
   header.part = s->parts;
   header.code = 0;
   return header;
@@ -55,6 +57,14 @@ static void brake_reason(struct stage_brake *brake, const char *reason, const ch
   snprintf(brake->reason, sizeof brake->reason, "%s", reason);
 }
 
+// The letter's texts are shortened until it fits: the reason, then what it was in its topic. Returns its size without data, which may still
+// be too much.
+static uint32_t letter_fit(struct dead_letter *letter, char *reason, uint32_t most) {
+  if (HEADER + dead_size(letter) > most) reason[REASON_SHORT] = '\0';
+  if (HEADER + dead_size(letter) > most) letter->message = NULL;
+  return HEADER + dead_size(letter);
+}
+
 // A dead letter as the next part of the open group. `again` is the part to ask for when it is retried. False with no error: no room in the
 // group.
 static bool dead_write_part(struct stage *s, const struct sql_failure *why, uint32_t again) {
@@ -62,11 +72,9 @@ static bool dead_write_part(struct stage *s, const struct sql_failure *why, uint
   snprintf(reason, sizeof reason, "%s", why->reason);
   const char *format = s->header.flags & RECORD_DELETE ? "tombstone" : "msgpack";
   struct dead_letter letter = {.node = s->w->node, .reason = reason, .code = why->code, .column = why->column, .format = format};
-  uint32_t most = room_left(s), fixed = HEADER + dead_size(&letter);
-  if (fixed > most) {
-    reason[REASON_SHORT] = '\0';
-    fixed = HEADER + dead_size(&letter);
-  }
+  message_tail_text(s->body_end, s->header.message, &s->message);
+  letter.message = buffer_cstring(&s->message);
+  uint32_t most = room_left(s), fixed = letter_fit(&letter, reason, most);
   if (fixed > most) return false;
   letter.data = s->body;
   letter.data_length = (uint32_t)(s->body_end - s->body);
@@ -139,8 +147,9 @@ static bool is_wanted(const struct stage *s) {
   return s->rows == s->header.code;
 }
 
-// One attempt to write the row in hand into `size` bytes.
-static enum sql_row try_row(struct stage *s, uint32_t size, struct sql_failure *failure) {
+// One attempt to write the row in hand into `size` bytes, with what it carries of its message; without it only where there is no more room
+// to be had.
+static enum sql_row try_row(struct stage *s, uint32_t size, bool last, struct sql_failure *failure) {
   uint8_t *payload = reserve(s, size);
   if (!payload) return SQL_ROW_NO_ROOM;
   struct msgpack_writer w = {.at = payload + HEADER, .end = payload + size};
@@ -151,6 +160,16 @@ static enum sql_row try_row(struct stage *s, uint32_t size, struct sql_failure *
   }
   struct record_header header = part_header(s, RECORD_DATA);
   uint32_t used = (uint32_t)(w.at - payload);
+  bool fits = s->header.message <= size - used;
+  if (!fits && !last) {
+    ring_abort(&s->w->output);
+    return SQL_ROW_NO_ROOM;
+  }
+  if (fits && s->header.message > 0) {
+    memcpy(w.at, s->body_end, s->header.message);
+    header.message = s->header.message;
+    used += header.message;
+  }
   commit_part(s, payload, &header, used);
   s->good++;
   s->guess = used * 2 > GUESS_LEAST ? used * 2 : GUESS_LEAST;
@@ -163,7 +182,7 @@ static bool write_row(struct stage *s) {
     uint32_t most = room_left(s);
     if (most <= HEADER) return too_large(s);
     if (size > most) size = most;
-    switch (try_row(s, size, &failure)) {
+    switch (try_row(s, size, size == most, &failure)) {
     case SQL_ROW_GOOD: return true;
     case SQL_ROW_BAD: return row_dead(s, &failure);
     case SQL_ROW_NO_ROOM: break;

@@ -162,6 +162,7 @@ static void stage_close(struct stage *s) {
   if (s->engine) sql_engine_stop(s->engine);
   sql_engine_free(s->engine);
   stage_lookups_close(s);
+  buffer_free(&s->message);
   free(s->marks.list);
 }
 
