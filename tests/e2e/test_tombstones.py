@@ -60,6 +60,21 @@ def test_null_values_delete(weir, write, kafka, target):
     assert stored(target) == []
 
 
+@pytest.mark.parametrize("known", [True, False], ids=["typed", "untyped"])
+def test_tombstones_before_the_first_row_have_nothing_to_delete(weir, write, kafka, target, known):
+    """Whether the types of the columns are known beforehand, or only with the first row."""
+    file = write(True)
+    if not known:
+        text = file.read_text().replace("    columns: {id: text not null, name: text not null}\n", "")
+        file.write_text(text.replace("upper(name)", "name").replace("length(name) < 10", "true"))
+    kafka.produce(write.topic, [("1", None)])
+    good(weir("run", file, "--once"))
+    kafka.produce(write.topic, [person(1, "one"), ("2", None)])
+    good(weir("run", file, "--once"))
+    assert stored(target) == [("1", "ONE" if known else "one")]
+    assert weir("dlq", "list", file, "--json").json == []
+
+
 def test_tombstones_nobody_asked_for_are_letters_that_can_be_sent_again(weir, write, kafka, target):
     kafka.produce(write.topic, [person(n, "n%d" % n) for n in range(3)] + [("1", None)])
     good(weir("run", write(False), "--once"))

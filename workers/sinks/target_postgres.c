@@ -263,6 +263,8 @@ static bool target_prepare(struct target *base, struct batch *b, struct error *e
   struct table seen = {0};
   bool collect = !t->exists || t->settings.evolve, good = true;
   bool rows = batch_look(b, &t->table, collect ? &seen : NULL, POSTGRES_NAME_MOST);
+  // What is known of a table that is not there yet is read again when a row comes.
+  if (!rows && !t->exists) table_clear(&t->table);
   if (rows && (seen.count > 0 || (!t->exists && t->table.count > 0))) {
     good = change_table(t, b, &seen, e);
     if (good) batch_look(b, &t->table, NULL, 0); // what is in use now
