@@ -209,6 +209,19 @@ def test_key_and_headers_beyond_the_limit_are_left_out_and_said_to_be(weir, writ
     assert sqlite_target.query("SELECT cut, message FROM weir_dead") == [(1, None)]
 
 
+def test_a_copy_that_its_topic_does_not_take_is_cut(weir, write, kafka, sqlite_target):
+    """The store keeps all of it."""
+    kafka.configure_topic(write.dead, {"max.message.bytes": "20000"})
+    file = write(sqlite_target)
+    kafka.produce(write.topic, [{"key": "k", "value": "{ long" + 40000 * "x"}, {"key": "j" * 30000, "value": "{ short", "headers": [("h", b"v")]},
+                                {"key": "good", "value": '{"n": 2}'}])
+    once(weir, file)
+    long, short = sorted(letters(kafka, write.dead), key=lambda letter: letter[1])
+    assert long[0] == b"k" and long[1].startswith(b"{ longxxx") and 15000 < len(long[1]) < 20000 and long[3]["weir.cut"] == "true"
+    assert short[:3] == (None, b"{ short", []) and short[3]["weir.cut"] == "true"
+    assert sqlite_target.query("SELECT length(data), length(message) > 30000, cut FROM weir_dead ORDER BY 1") == [(7, 1, 0), (40006, 0, 0)]
+
+
 def test_key_and_headers_that_do_not_fit_into_a_small_ring_are_left_out(weir, write, kafka, sqlite_target):
     file = write(sqlite_target, ", ring: 64KiB")
     kafka.produce(write.topic, [{"key": "k", "value": "{", "headers": [("h", b"v" * 20000)]}, {"key": "good", "value": '{"n": 2}'}])

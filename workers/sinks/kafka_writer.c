@@ -147,9 +147,16 @@ static int32_t deal(struct kafka_writer *w, const struct kafka_place *key, const
   return (int32_t)(w->next_partition++ % partitions);
 }
 
+// A message that is the copy of a dead letter.
+struct copy {
+  struct dead_message original; // the message that the letter was; empty where it was none
+  bool cut;                     // the copy has not all of the letter
+};
+
 // A message with headers goes out by itself, copied; those that the original of a letter had stand in front of ours.
 static bool send_with_headers(struct kafka_writer *w, const struct topic_settings *s, const struct kafka_place *places,
-                              const struct dead_message *original, const struct encoded *r, const struct buffer *bytes, struct error *e) {
+                              const struct copy *copy, const struct encoded *r, const struct buffer *bytes, struct error *e) {
+  const struct dead_message *original = &copy->original;
   struct kafka_header *headers = memory_get((original->header_count + s->header_count + 1) * sizeof *headers);
   size_t count = 0;
   for (size_t i = 0; i < original->header_count; i++)
@@ -158,6 +165,8 @@ static bool send_with_headers(struct kafka_writer *w, const struct topic_setting
   for (size_t i = 0; i < s->header_count; i++)
     if (places[i].is_there)
       headers[count++] = (struct kafka_header){.name = s->headers[i].name, .value = bytes->at + places[i].at, .length = places[i].length};
+  // Said already where the letter itself is cut: of two headers of a name the last counts, and both say the same.
+  if (copy->cut) headers[count++] = (struct kafka_header){.name = "weir.cut", .value = "true", .length = 4};
   struct kafka_message message = {.key = r->row.key.is_there ? bytes->at + r->row.key.at : NULL,
                                   .key_length = r->row.key.length,
                                   .value = r->row.value.is_there ? bytes->at + r->row.value.at : NULL,
@@ -192,18 +201,33 @@ static size_t put_headers(const struct topic_settings *s, const struct batch_row
   return bytes->length - before + names;
 }
 
-// The message that a letter was, out of its column; its key becomes the key of the letter.
-static void original_read(const struct topic_settings *s, const struct batch_row *record, struct buffer *bytes, struct kafka_row *row,
-                          struct dead_message *m) {
+// The message that a letter was, out of its column; its key becomes the key of the copy. Key and headers stay out where they would take
+// more than a quarter of what the topic takes, as in the letters that this sink makes itself (kafka_dead.c).
+static void original_read(const struct topic_settings *s, uint32_t most, const struct batch_row *record, struct buffer *bytes,
+                          struct kafka_row *row, struct copy *copy) {
   struct kafka_place text;
   size_t before = bytes->length;
-  *m = (struct dead_message){0};
+  struct dead_message *m = &copy->original;
+  *copy = (struct copy){0};
   if (!s->message || !kafka_column_text(record, s->message, bytes, &text)) return;
   dead_message_read(m, (const char *)bytes->at + text.at, text.length);
   bytes->length = before;
+  copy->cut = dead_message_size(m) > most / 4;
+  if (copy->cut) dead_message_free(m);
   if (!m->key.bytes) return;
   row->key = (struct kafka_place){.is_there = true, .at = before, .length = m->key.length};
   buffer_add(bytes, m->key.bytes, m->key.length);
+}
+
+// The value of a copy is cut to what the topic takes beside key and headers, which take `other`. Returns the size of the message.
+static size_t copy_fit(const struct topic_settings *s, uint32_t most, size_t other, struct kafka_row *row, struct copy *copy) {
+  enum { MARK = 24 }; // what the header takes that says so
+  size_t room = most > other + MARK ? most - other - MARK : 0;
+  if (s->message && other + row->value.length > most && room > 0) {
+    row->value.length = room;
+    copy->cut = true;
+  }
+  return other + row->value.length;
 }
 
 bool kafka_writer_row(struct kafka_writer *w, const struct kafka_writer_setup *setup, struct batch *b, uint64_t mark, struct error *e) {
@@ -221,11 +245,13 @@ bool kafka_writer_row(struct kafka_writer *w, const struct kafka_writer_setup *s
     batch_kill(b, record, fault.reason, fault.code, fault.column, NULL);
     return true;
   }
-  struct dead_message original;
-  original_read(s, record, &c->bytes, &r->row, &original);
+  struct copy copy;
+  uint32_t most = setup->topics->row_most;
+  original_read(s, most, record, &c->bytes, &r->row, &copy);
   struct kafka_place *places = s->header_count > 0 ? memory_get(s->header_count * sizeof *places) : NULL;
-  size_t size = dead_message_size(&original) + (original.key.bytes ? 0 : r->row.key.length) + r->row.value.length +
-                (places ? put_headers(s, record, &c->bytes, places) : 0);
+  size_t other = dead_message_size(&copy.original) + (copy.original.key.bytes ? 0 : r->row.key.length) +
+                 (places ? put_headers(s, record, &c->bytes, places) : 0);
+  size_t size = copy_fit(s, most, other, &r->row, &copy);
   char text[128];
   const char *code, *why = refusal(setup, &r->row, size, &code, text, sizeof text);
   bool good = true;
@@ -234,12 +260,12 @@ bool kafka_writer_row(struct kafka_writer *w, const struct kafka_writer_setup *s
   if (why)
     batch_kill(b, record, why, code, NULL, NULL);
   else if (places)
-    good = send_with_headers(w, s, places, &original, r, &c->bytes, e);
+    good = send_with_headers(w, s, places, &copy, r, &c->bytes, e);
   else
     c->count++;
   if (why || places) c->bytes.length = before;
   free(places);
-  dead_message_free(&original);
+  dead_message_free(&copy.original);
   return good && ((c->count < CHUNK_ROWS && c->bytes.length < CHUNK_BYTES) || kafka_writer_push(w, e));
 }
 
