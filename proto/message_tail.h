@@ -5,7 +5,7 @@
 // bool; then for each header, in order, name text and value (bytes, nil for null). Written once by the reader, copied as it is by stages,
 // turned into the text of dead_message.h only when a row dies. Its length stands in the record's header (proto/record.h).
 //
-// Called by the topic source and the retry source, which write it; by stages and sinks, which read it for a letter.
+// Called by the topic source and the retry source, which write it; by the topic source, stages and sinks, which read it for a letter.
 #pragma once
 #include "proto/dead_message.h"
 

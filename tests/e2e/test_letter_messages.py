@@ -4,6 +4,8 @@ import json
 
 import pytest
 
+from support.waiting import eventually
+
 HEADERS = [("trace", b"one"), ("trace", b"two"), ("raw", b"\xff\x00"), ("none", None), ("empty", b"")]
 BROKEN = {"key": b"k\xfe", "value": '{"n": 1', "headers": HEADERS, "timestamp": 1700000000123, "partition": 1}
 
@@ -151,6 +153,50 @@ def test_a_tombstone_that_fails_has_the_key_of_its_message(weir, write, kafka, s
     assert (key, headers) == (b"gone", [("h", b"v")]) and own["weir.code"] == "tombstone", value
     ((message,),) = sqlite_target.query("SELECT message FROM weir_dead")
     assert json.loads(message)["tombstone"] is True
+
+
+def test_a_message_that_becomes_many_rows_leaves_room_for_them(weir, pipeline, kafka, sqlite_target):
+    """The key of 3 KB would fill the ring ten times if each row carried it: the first ones do."""
+    topic = kafka.create_topic()
+    sqlite_target.query("CREATE TABLE out (n bigint CHECK (n > 0 AND n <> 199))")
+    file = pipeline("""
+        pipeline: many
+        kafka: {brokers: "%s"}
+        topics:
+          input: {topic: %s, ring: 64KiB}
+        transforms:
+          each: {ring: 64KiB, sql: "SELECT value AS n FROM input, json_each(items)"}
+        sinks: {out: {from: each, type: table, url: "%s", table: out}}
+        dead_letters: {stop_above: 1}
+        """ % (kafka.servers, topic, sqlite_target.url))
+    kafka.produce(topic, [("k" * 3000, json.dumps({"items": list(range(200))})), ("short", '{"items": [0]}')])
+    once(weir, file)
+    assert sqlite_target.query("SELECT count(*) FROM out") == [(198,)]
+    keys = sqlite_target.query("SELECT part, json_extract(message, '$.key') FROM weir_dead ORDER BY position, part")
+    assert keys == [(0, "k" * 3000), (199, None), (0, "short")]
+
+
+def test_a_letter_that_fits_without_its_message_is_not_cut(weir, write, kafka, sqlite_target):
+    """The record is what a retry needs."""
+    file = write(sqlite_target, ", ring: 64KiB", sql="SELECT n FROM input\n    ring: 64KiB")
+    kafka.produce(write.topic, [{"key": b"\xff" * 3900, "value": '{"n": 500, "t": "%s"}' % ("t" * 10000)}])
+    once(weir, file)
+    assert sqlite_target.query("SELECT cut, message, length(data) > 10000 FROM weir_dead") == [(0, None, 1)]
+    again = weir("dlq", "retry", file)
+    assert again.code == 0, again
+    assert sqlite_target.query("SELECT source, cut FROM weir_dead") == [("retry:checked", 0)]
+
+
+def test_letters_then_rows_in_one_run_make_one_table(start, write, kafka, target):
+    file = write(target, sql="SELECT n FROM input")
+    running = start(file)
+    kafka.produce(write.topic, [dict(BROKEN)])
+    eventually("the letter is stored", lambda: "weir_dead" in target.tables() and target.query("SELECT count(*) FROM weir_dead") == [(1,)])
+    kafka.produce(write.topic, [{"key": "k", "value": '{"n": 2}', "partition": BROKEN["partition"]}])
+    eventually("the row is stored", lambda: "out" in target.tables() and target.query("SELECT n FROM out") == [(2,)])
+    stopped = running.stop()
+    told = [line for line in stopped.err.splitlines() if "level=" in line and "level=info" not in line and 'msg="dead letters"' not in line]
+    assert stopped.code == 0 and told == [], stopped
 
 
 def test_letters_alone_do_not_decide_what_type_a_column_has(weir, write, kafka, target):

@@ -3,6 +3,8 @@ import json
 
 import pytest
 
+from support.waiting import eventually
+
 PIPE = """
 pipeline: tombstones
 kafka: {brokers: "%s"}
@@ -70,9 +72,29 @@ def test_tombstones_before_the_first_row_have_nothing_to_delete(weir, write, kaf
     kafka.produce(write.topic, [("1", None)])
     good(weir("run", file, "--once"))
     kafka.produce(write.topic, [person(1, "one"), ("2", None)])
-    good(weir("run", file, "--once"))
+    second = good(weir("run", file, "--once"))
+    assert "level=warn" not in second.err, second
     assert stored(target) == [("1", "ONE" if known else "one")]
     assert weir("dlq", "list", file, "--json").json == []
+
+
+def test_tombstones_look_for_a_table_that_came_later(start, write, kafka, target):
+    """Nothing but tombstones has come; another instance, or a person, has made and filled the table meanwhile."""
+    file = write(True)
+    text = file.read_text().replace("    columns: {id: text not null, name: text not null}\n", "")
+    file.write_text(text.replace("upper(name)", "name").replace("length(name) < 10", "true"))
+    running = start(file)
+    kafka.produce(write.topic, [("1", None)])
+    eventually("the tombstone is done", lambda: "weir_positions" in target.tables() and target.query("SELECT position FROM weir_positions") == [(1,)])
+    assert "t" not in target.tables()
+    target.query("CREATE TABLE t (id text PRIMARY KEY, name text)")
+    target.query("INSERT INTO t VALUES ('1', 'one'), ('2', 'two')")
+    kafka.produce(write.topic, [("2", None)])
+    eventually("it deletes", lambda: stored(target) == [("1", "one")])
+    kafka.produce(write.topic, [person(3, "three")])
+    eventually("rows are stored", lambda: stored(target) == [("1", "one"), ("3", "three")])
+    stopped = running.stop()
+    assert stopped.code == 0 and [line for line in stopped.err.splitlines() if "level=" in line and "level=info" not in line] == [], stopped
 
 
 def test_tombstones_nobody_asked_for_are_letters_that_can_be_sent_again(weir, write, kafka, target):

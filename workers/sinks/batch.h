@@ -4,6 +4,7 @@
 // Called by the sink core (sink.c), which fills it, and the targets, which write it and decide about each row.
 //
 //   LIVE --cannot be written--> DEAD          LIVE --a later row of the batch has its key--> SUPERSEDED
+//                                             LIVE --a tombstone, and there is no table yet--> SUPERSEDED
 //   any  --durable already, or its stream's fence is lost--> GONE          batch_begin: all but GONE are LIVE again
 #pragma once
 #include <stdbool.h>

@@ -63,6 +63,26 @@ static bool put_message(const struct dead_letter *l, size_t room, struct kafka_d
   return true;
 }
 
+// How much of `most` key and headers of the original may take, beside a value and our own headers.
+static size_t message_room(size_t most, size_t overhead, size_t value) {
+  size_t quarter = most / 4;
+  bool is_cut_anyway = overhead + value > most;
+  return is_cut_anyway || most - overhead - value > quarter ? quarter : most - overhead - value;
+}
+
+// What is known of its death; the first six always.
+static void put_texts(const struct text *texts, struct kafka_dead *letter) {
+  size_t total = 0;
+  for (size_t i = 0; i < KAFKA_DEAD_HEADERS - 1; i++) total += texts[i].length;
+  buffer_reserve(&letter->texts, total + 1);
+  for (size_t i = 0; i < KAFKA_DEAD_HEADERS - 1; i++) {
+    if (i >= 6 && texts[i].length == 0) continue;
+    letter->headers[letter->count++] =
+        (struct kafka_header){.name = texts[i].name, .value = letter->texts.at + letter->texts.length, .length = texts[i].length};
+    buffer_add(&letter->texts, texts[i].at, texts[i].length);
+  }
+}
+
 void kafka_dead_make(const struct dead_entry *entry, uint32_t most, struct kafka_dead *letter) {
   const struct dead_letter *l = &entry->letter;
   struct buffer origin = {0};
@@ -70,7 +90,6 @@ void kafka_dead_make(const struct dead_entry *entry, uint32_t most, struct kafka
                                 .value_length = l->data_length,
                                 .headers = memory_get(KAFKA_DEAD_HEADERS * sizeof *letter->headers)};
   bool told = tell_as_json(l, &letter->json), json = told && is_format(l, "msgpack");
-  bool whole = put_message(l, most / 4, letter);
   if (told) {
     letter->value = letter->json.at;
     letter->value_length = letter->json.length;
@@ -82,18 +101,12 @@ void kafka_dead_make(const struct dead_entry *entry, uint32_t most, struct kafka
       {"weir.id", entry->id, strlen(entry->id)},    {"weir.format", json ? "json" : l->format, json ? 4 : l->format_length},
       {"weir.column", l->column, l->column_length}, {"weir.constraint", l->constraint, l->constraint_length},
   };
-  size_t total = 0;
-  for (size_t i = 0; i < KAFKA_DEAD_HEADERS - 1; i++) total += texts[i].length;
-  buffer_reserve(&letter->texts, total + 1);
-  for (size_t i = 0; i < KAFKA_DEAD_HEADERS - 1; i++) {
-    bool always = i < 6;
-    if (!always && texts[i].length == 0) continue;
-    letter->headers[letter->count++] =
-        (struct kafka_header){.name = texts[i].name, .value = letter->texts.at + letter->texts.length, .length = texts[i].length};
-    buffer_add(&letter->texts, texts[i].at, texts[i].length);
-  }
+  size_t overhead = (size_t)KAFKA_DEAD_HEADERS * 24;
+  for (size_t i = 0; i < KAFKA_DEAD_HEADERS - 1; i++) overhead += texts[i].length;
+  bool whole = put_message(l, message_room(most, overhead, letter->value_length), letter);
+  put_texts(texts, letter);
   buffer_free(&origin);
-  size_t overhead = total + KAFKA_DEAD_HEADERS * 24 + dead_message_size(&letter->message);
+  overhead += dead_message_size(&letter->message);
   size_t room = most > overhead ? most - overhead : 0;
   bool cut = l->cut || !whole || letter->value_length > room;
   if (letter->value_length > room) letter->value_length = room;

@@ -25,7 +25,7 @@ struct kafka_dead {
   struct buffer json;          // holds the value, when it is a record of weir's own
 };
 
-// `most` bounds key, value and headers together: a longer value is cut and says so, and so does a letter whose own key and headers would
-// take more than a quarter of it, and are left out.
+// `most` bounds key, value and headers together. Key and headers of the original are left out where they would take more than a quarter of
+// it, or where the value fits without them only; then a longer value is cut. A letter that is not whole says so.
 void kafka_dead_make(const struct dead_entry *entry, uint32_t most, struct kafka_dead *letter);
 void kafka_dead_free(struct kafka_dead *letter);

@@ -219,9 +219,17 @@ static void original_read(const struct topic_settings *s, uint32_t most, const s
   buffer_add(bytes, m->key.bytes, m->key.length);
 }
 
-// The value of a copy is cut to what the topic takes beside key and headers, which take `other`. Returns the size of the message.
+// A copy that the topic does not take goes without key and headers of the original where that is enough, else its value is cut. `other` is
+// what key and headers take. Returns the size of the message.
 static size_t copy_fit(const struct topic_settings *s, uint32_t most, size_t other, struct kafka_row *row, struct copy *copy) {
   enum { MARK = 24 }; // what the header takes that says so
+  size_t of_message = dead_message_size(&copy->original);
+  if (s->message && of_message > 0 && other + row->value.length > most && other - of_message + row->value.length + MARK <= most) {
+    dead_message_free(&copy->original);
+    row->key = (struct kafka_place){0};
+    copy->cut = true;
+    return other - of_message + row->value.length;
+  }
   size_t room = most > other + MARK ? most - other - MARK : 0;
   if (s->message && other + row->value.length > most && room > 0) {
     row->value.length = room;

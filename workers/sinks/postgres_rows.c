@@ -132,7 +132,7 @@ static bool is_to_write(const struct batch_row *row) {
   return row->state == ROW_LIVE && !row->is_letter;
 }
 
-// Without a table there is nothing that a tombstone could delete: it is done without a word to the server.
+// Without a table there is nothing that a tombstone could delete: it is done without a word to the server, and is no row that was stored.
 static bool is_done(const struct postgres_rows *r, const struct batch_row *row) {
   return row->is_delete && r->deletes && r->table->count == 0;
 }
@@ -142,7 +142,11 @@ static void encode_all(struct postgres_rows *r) {
   if (r->upsert) keys_begin(&r->keys, r->b->count);
   for (uint32_t i = 0; i < r->b->count; i++) {
     struct batch_row *row = &r->b->rows[i];
-    if (!is_to_write(row) || is_done(r, row)) continue;
+    if (!is_to_write(row)) continue;
+    if (is_done(r, row)) {
+      row->state = ROW_SUPERSEDED;
+      continue;
+    }
     call_for(r, i + AHEAD);
     r->places[i] = r->encoded.length;
     if (!encode_row(r, row, &r->encoded) || !r->upsert) continue;
@@ -171,7 +175,7 @@ void postgres_rows_take(struct postgres_rows *r, struct postgres *p, struct batc
   if (r->arrays_used) encode_all(r);
   r->count = 0;
   for (uint32_t i = 0; i < b->count; i++)
-    if (is_to_write(&b->rows[i]) && !is_done(r, &b->rows[i])) r->order[r->count++] = i;
+    if (is_to_write(&b->rows[i])) r->order[r->count++] = i;
   order_rows(r);
 }
 

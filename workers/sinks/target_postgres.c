@@ -242,7 +242,10 @@ static bool add_columns(struct postgres_target *t, const struct table *added, st
 }
 
 static bool make_from_rows(struct postgres_target *t, const struct table *seen, struct error *e) {
-  for (size_t i = 0; i < seen->count; i++) table_add(&t->table, seen->columns[i].name, seen->columns[i].type);
+  for (size_t i = 0; i < seen->count; i++) {
+    const struct column *c = &seen->columns[i];
+    if (table_find(&t->table, c->name, c->length) == TABLE_NO_COLUMN) table_add(&t->table, c->name, c->type);
+  }
   return table_mark_key(&t->table, t->settings.key, e) && make_table(t, e);
 }
 
@@ -260,6 +263,8 @@ static bool change_table(struct postgres_target *t, const struct batch *b, const
 static bool target_prepare(struct target *base, struct batch *b, struct error *e) {
   struct postgres_target *t = own(base);
   if (t->exists && !t->settings.evolve && table_is_settled(&t->table)) return true;
+  // Tombstones look for the table that another lane may have made meanwhile.
+  if (!t->exists && b->deletes > 0 && !read_table(t, e)) return false;
   struct table seen = {0};
   bool collect = !t->exists || t->settings.evolve, good = true;
   bool rows = batch_look(b, &t->table, collect ? &seen : NULL, POSTGRES_NAME_MOST);

@@ -184,7 +184,10 @@ static bool add_columns(struct sqlite_target *t, const struct table *added, stru
 }
 
 static bool make_from_rows(struct sqlite_target *t, const struct table *seen, struct error *e) {
-  for (size_t i = 0; i < seen->count; i++) table_add(&t->table, seen->columns[i].name, seen->columns[i].type);
+  for (size_t i = 0; i < seen->count; i++) {
+    const struct column *c = &seen->columns[i];
+    if (table_find(&t->table, c->name, c->length) == TABLE_NO_COLUMN) table_add(&t->table, c->name, c->type);
+  }
   return table_mark_key(&t->table, t->settings.key, e) && make_table(t, e);
 }
 
@@ -327,11 +330,16 @@ static bool write_row(struct sqlite_target *t, const struct writing *q, struct b
   return true;
 }
 
-// Without a table: every row is one that no table can be made of, and there is nothing that a tombstone could delete.
+// Without a table: every row is one that no table can be made of. There is nothing that a tombstone could delete, and it is no row that was
+// stored.
 static bool kill_all(struct sqlite_target *t, struct batch *b) {
   for (size_t i = 0; i < b->count; i++) {
-    bool done = b->rows[i].is_letter || (b->rows[i].is_delete && t->table.deletes);
-    if (b->rows[i].state == ROW_LIVE && !done) row_read_or_kill(&t->row, &t->table, b, &b->rows[i]);
+    struct batch_row *row = &b->rows[i];
+    if (row->state != ROW_LIVE || row->is_letter) continue;
+    if (row->is_delete && t->table.deletes)
+      row->state = ROW_SUPERSEDED;
+    else
+      row_read_or_kill(&t->row, &t->table, b, row);
   }
   return true;
 }

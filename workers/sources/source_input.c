@@ -119,7 +119,9 @@ bool source_part_dead(struct source *s, const struct source_input *input, const 
   }
   letter.data = dead->bytes;
   letter.data_length = dead->length > LIMIT_DEAD_DATA ? LIMIT_DEAD_DATA : (uint32_t)dead->length;
-  letter.cut = dead->cut || without || dead->length > letter.data_length;
+  // What could not be read needs its message to be read again; of a record nothing is missing without it.
+  bool needs_message = !dead->format || strcmp(dead->format, "raw") == 0;
+  letter.cut = dead->cut || (without && needs_message) || dead->length > letter.data_length;
   uint32_t room = frame + letter.data_length;
   if (room > most) room = most;
   uint8_t *at = source_part_begin(s, room, e);

@@ -66,6 +66,7 @@ struct stage {
   unsigned good, dead;  // rows of the record in hand
   uint32_t rows;        // rows that the record has given, passed on or not
   uint32_t parts;       // parts that the input has put into the group
+  uint64_t carried;     // bytes of its message that its rows carry
   uint64_t record_mark; // where the record's first part stands in the group
   uint8_t *last;        // header of the last part written
 

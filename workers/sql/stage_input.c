@@ -127,6 +127,7 @@ static void input_begin(struct stage *s) {
   s->position = s->header.position;
   s->tally = (struct stage_tally){0};
   s->parts = 0;
+  s->carried = 0;
 }
 
 static bool belongs_to_input(const struct record_header *h) {

@@ -12,7 +12,7 @@
 #include "proto/message_tail.h"
 #include "workers/sql/stage.h"
 
-enum { GUESS_LEAST = 512, HEADER = sizeof(struct record_header), REASON_SHORT = 120 };
+enum { GUESS_LEAST = 512, HEADER = sizeof(struct record_header), REASON_SHORT = 120, CARRIED_SHARE = 8 };
 
 // The largest payload that the open group may still take.
 static uint32_t room_left(const struct stage *s) {
@@ -57,12 +57,11 @@ static void brake_reason(struct stage_brake *brake, const char *reason, const ch
   snprintf(brake->reason, sizeof brake->reason, "%s", reason);
 }
 
-// The letter's texts are shortened until it fits: the reason, then what it was in its topic. Returns its size without data, which may still
-// be too much.
-static uint32_t letter_fit(struct dead_letter *letter, char *reason, uint32_t most) {
-  if (HEADER + dead_size(letter) > most) reason[REASON_SHORT] = '\0';
+// What a letter needs least goes first until it fits: what it was in its topic, the end of the reason; its data is cut by whoever writes
+// it, and a letter that is cut cannot be retried.
+static void letter_fit(struct dead_letter *letter, char *reason, uint32_t most) {
   if (HEADER + dead_size(letter) > most) letter->message = NULL;
-  return HEADER + dead_size(letter);
+  if (HEADER + dead_size(letter) > most) reason[REASON_SHORT] = '\0';
 }
 
 // A dead letter as the next part of the open group. `again` is the part to ask for when it is retried. False with no error: no room in the
@@ -74,11 +73,12 @@ static bool dead_write_part(struct stage *s, const struct sql_failure *why, uint
   struct dead_letter letter = {.node = s->w->node, .reason = reason, .code = why->code, .column = why->column, .format = format};
   message_tail_text(s->body_end, s->header.message, &s->message);
   letter.message = buffer_cstring(&s->message);
-  uint32_t most = room_left(s), fixed = letter_fit(&letter, reason, most);
-  if (fixed > most) return false;
   letter.data = s->body;
   letter.data_length = (uint32_t)(s->body_end - s->body);
-  uint32_t size = HEADER + dead_size(&letter);
+  uint32_t most = room_left(s), data_size = letter.data_length < LIMIT_DEAD_DATA ? letter.data_length : LIMIT_DEAD_DATA;
+  letter_fit(&letter, reason, most);
+  uint32_t size = HEADER + dead_size(&letter), fixed = size - data_size;
+  if (fixed > most) return false;
   if (size > most) size = most;
   uint8_t *payload = reserve(s, size);
   if (!payload) return false;
@@ -147,6 +147,13 @@ static bool is_wanted(const struct stage *s) {
   return s->rows == s->header.code;
 }
 
+// What the row in hand is to carry of its message. Of an input that becomes many rows only the first ones carry it: not all of them
+// together may take the room of the group from the fields.
+static uint16_t message_due(const struct stage *s) {
+  uint64_t most = ring_group_max(s->w->output.capacity) / CARRIED_SHARE;
+  return s->carried + s->header.message <= most ? s->header.message : 0;
+}
+
 // One attempt to write the row in hand into `size` bytes, with what it carries of its message; without it only where there is no more room
 // to be had.
 static enum sql_row try_row(struct stage *s, uint32_t size, bool last, struct sql_failure *failure) {
@@ -160,15 +167,16 @@ static enum sql_row try_row(struct stage *s, uint32_t size, bool last, struct sq
   }
   struct record_header header = part_header(s, RECORD_DATA);
   uint32_t used = (uint32_t)(w.at - payload);
-  bool fits = s->header.message <= size - used;
-  if (!fits && !last) {
+  uint16_t message = message_due(s);
+  if (message > size - used && !last) {
     ring_abort(&s->w->output);
     return SQL_ROW_NO_ROOM;
   }
-  if (fits && s->header.message > 0) {
-    memcpy(w.at, s->body_end, s->header.message);
-    header.message = s->header.message;
-    used += header.message;
+  if (message > 0 && message <= size - used) {
+    memcpy(w.at, s->body_end, message);
+    header.message = message;
+    used += message;
+    s->carried += message;
   }
   commit_part(s, payload, &header, used);
   s->good++;
@@ -206,7 +214,10 @@ static bool pass_on_shortened(struct stage *s) {
     return false;
   }
   uint32_t most = room_left(s), other = (uint32_t)(s->body_end - s->body) - old.data_length + HEADER;
-  if (other >= most) {
+  // What a reader could not read needs its message to be read again; anything else needs its data.
+  bool is_raw = old.format_length == 3 && memcmp(old.format, "raw", 3) == 0, without = other >= most || !is_raw;
+  bool cut = old.cut || (is_raw && without);
+  if (without) {
     other -= old.message_length;
     old.message_length = 0;
   }
@@ -227,7 +238,7 @@ static bool pass_on_shortened(struct stage *s) {
                                .message = texts[6],
                                .data = old.data,
                                .data_length = old.data_length,
-                               .cut = true};
+                               .cut = cut};
   struct msgpack_writer w = {.at = s->last + HEADER, .end = s->last + most};
   dead_write(&w, &letter, most - other > 64 ? most - other - 64 : 0);
   for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) free(texts[i]);
