@@ -6,8 +6,8 @@
 // their order, with those of the same name; without any the list is left out, as are the time that a message has not and the mark of a
 // message whose value is null. Where it lay stands in it, too, because a letter of a retry has the retry for its origin.
 //
-// Called by message_tail.c, which writes it; by the writers of topics, the retry source and `weir dlq`, which read it. An input that was no message
-// has none (the text is "").
+// Called by message_tail.c, which writes it; by the writers of topics, the retry source and `weir dlq`, which read it. An input that was no
+// message has none (the text is "").
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>
