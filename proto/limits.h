@@ -10,7 +10,6 @@ enum {
   LIMIT_CONFIG = 4 << 20,  // bytes of a pipeline file
   LIMIT_STREAMS = 1024,    // partitions of one source in one lane
   LIMIT_LANES = 64,
-  LIMIT_DEAD_MESSAGE =
-      64 << 10,              // bytes of key and headers kept in a dead letter; longer ones are left out (a reader's letter says "cut" then)
-  LIMIT_DEAD_DATA = 1 << 20, // bytes of an original kept in a dead letter; longer ones are cut and say so
+  LIMIT_DEAD_MESSAGE = 64 << 10, // bytes of key and headers in a dead letter; longer ones are left out, and a reader's letter says "cut"
+  LIMIT_DEAD_DATA = 1 << 20,     // bytes of an original kept in a dead letter; longer ones are cut and say so
 };
