@@ -252,21 +252,35 @@ def test_a_topic_made_anew_is_noticed_beyond_its_end(weir, write, kafka, sqlite_
     assert numbers(sqlite_target) == list(range(20))
 
 
-def test_a_topic_made_anew_is_noticed_by_its_records(weir, write, kafka, sqlite_target):
+def produce_at(kafka, topic, numbers_of, how):
+    """Records of one time: in a transaction the position comes to lie behind its mark, and behind aborted records."""
+    new = [{"value": value, "timestamp": 1700000000000} for value in records(*numbers_of)]
+    if how == "plain":
+        return kafka.produce(topic, new)
+    kafka.transaction(topic, new)
+    if how == "aborted":
+        for _ in range(3):
+            kafka.transaction(topic, records(*range(5)), how="abort")
+    return None
+
+
+@pytest.mark.parametrize("how", ["plain", "committed", "aborted"])
+def test_a_topic_made_anew_is_noticed_by_its_records(weir, write, kafka, sqlite_target, how):
     topic = kafka.create_topic()
-    kafka.produce(topic, [{"value": value, "timestamp": 1700000000000} for value in records(*range(20))])
+    produce_at(kafka, topic, range(20), how)
     file = write("topic: %s" % topic)
+    once(weir, file)
     once(weir, file)
     kafka.delete_topic(topic)
     kafka.create_topic(topic)
-    kafka.produce(topic, [{"value": value, "timestamp": 1700000000000} for value in records(*range(100, 130))])
+    produce_at(kafka, topic, range(100, 150), how)
     result = once(weir, file, code=1)
     assert "is not the one that was read there" in result.err and "weir positions set" in result.err, result
     assert numbers(sqlite_target) == list(range(20))
     # The choice that the message offers works.
     assert weir("positions", "set", file, "out", "--source", "input", "--partition", "0", "--to", "earliest", "--yes").code == 0
     once(weir, file)
-    assert numbers(sqlite_target) == list(range(20)) + list(range(100, 130))
+    assert numbers(sqlite_target) == list(range(20)) + list(range(100, 150))
 
 
 def delete_records(kafka, topic, before):

@@ -138,8 +138,21 @@ static uint64_t witness(int64_t millis, const char *key, const char *value) {
 // Stored with positions: a change would make every topic look like another one.
 static void witness_is_pinned(void **state) {
   (void)state;
-  assert_int_equal(witness(1, "key", "value"), 0xbc2f15d77ae63a01u);
-  assert_int_equal(witness(1700000000000, NULL, "0123456789abcdef0123456789abcdef0123456789"), 0xe148554173aaa382u);
+  assert_int_equal(witness(1, "key", "value"), 0x15d77ae63a01u);
+  assert_int_equal(witness(1700000000000, NULL, "0123456789abcdef0123456789abcdef0123456789"), 0x554173aaa382u);
+}
+
+static void witness_stays_with_its_record(void **state) {
+  (void)state;
+  uint64_t one = witness(1, "key", "value");
+  assert_int_equal(topic_witness_offset(10, one), 9);
+  uint64_t moved = topic_witness_moved(topic_witness_moved(one, 3), 2);
+  assert_int_equal(topic_witness_offset(15, moved), 9);
+  assert_int_equal(moved & TOPIC_WITNESS_HASH, one);
+  assert_int_equal(topic_witness_offset(10 + 65535, topic_witness_moved(one, 65535)), 9);
+  assert_int_equal(topic_witness_moved(one, 65536), 0);
+  assert_int_equal(topic_witness_moved(moved, UINT64_MAX), 0);
+  assert_int_equal(topic_witness_moved(0, 1), 0);
 }
 
 static void witness_tells_records_apart(void **state) {
@@ -166,7 +179,7 @@ int main(void) {
       cmocka_unit_test(fields_of_objects),           cmocka_unit_test(metadata_wins),
       cmocka_unit_test(tombstones_name_their_key),   cmocka_unit_test(what_is_refused),
       cmocka_unit_test(plain_is_the_same_as_whole),  cmocka_unit_test(witness_is_pinned),
-      cmocka_unit_test(witness_tells_records_apart),
+      cmocka_unit_test(witness_tells_records_apart), cmocka_unit_test(witness_stays_with_its_record),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -125,8 +125,8 @@ void source_count_numbers(struct source *s);
 bool source_input_dead(struct source *s, const struct source_input *input, const struct source_dead *dead, struct error *e);
 // Tells the sinks how far a stream is whose last inputs gave no record.
 bool source_progress(struct source *s, uint64_t stream, struct error *e);
-// The stream has nothing up to this position that will ever be an input: tells the sinks so.
-bool source_skip(struct source *s, uint64_t stream, uint64_t position, struct error *e);
+// The stream has nothing up to this position that will ever be an input: tells the sinks so. `witness`: of that position.
+bool source_skip(struct source *s, uint64_t stream, uint64_t position, uint64_t witness, struct error *e);
 
 // For sources that have other things to do while the ring is full: is there room for a body of this size now? False: *wanted is what to
 // pass to source_sleep.

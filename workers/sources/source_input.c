@@ -200,16 +200,16 @@ bool source_progress(struct source *s, uint64_t stream, struct error *e) {
   return true;
 }
 
-bool source_skip(struct source *s, uint64_t stream, uint64_t position, struct error *e) {
+bool source_skip(struct source *s, uint64_t stream, uint64_t position, uint64_t witness, struct error *e) {
   // The mark may have to wait for room, and what is published meanwhile must not say more than the ring holds.
   uint8_t *at = source_part_begin(s, 0, e);
   if (!at) return false;
   source_part_abort(s);
   s->streams[stream].position = position;
-  s->streams[stream].witness = 0;
+  s->streams[stream].witness = witness;
   uint64_t *note = source_note(s, stream);
   note[0] = position;
-  note[1] = 0;
+  note[1] = witness;
   return source_progress(s, stream, e);
 }
 

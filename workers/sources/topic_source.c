@@ -154,7 +154,9 @@ static bool record_whole(struct topic_source *t, const struct source_input *inpu
 static bool skip_to(struct topic_source *t, struct topic_partition *p, int64_t offset, struct error *e) {
   if (offset <= p->next) return true;
   p->next = offset;
-  return source_skip(&t->source, p->stream, (uint64_t)offset, e);
+  const struct source_stream *s = &t->source.streams[p->stream];
+  uint64_t position = (uint64_t)offset, witness = position > s->position ? topic_witness_moved(s->witness, position - s->position) : 0;
+  return source_skip(&t->source, p->stream, position, witness, e);
 }
 
 static bool record_take(struct topic_source *t, const struct kafka_record *r, struct error *e) {

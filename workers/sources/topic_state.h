@@ -14,9 +14,11 @@
 #include "workers/sources/source.h"
 #include "workers/sources/topic_body.h"
 
-// A position of a sink (or of the ring's note) whose record must still be the same when it comes by.
+// The record in front of a position of a sink (or of the ring's note), which must still be the same when it comes by.
 struct topic_expected {
-  uint64_t position, witness;
+  uint64_t position;
+  int64_t offset; // of the record
+  uint64_t witness;
 };
 
 // Whose a partition is. By hand all are ours for ever; a consumer group takes and gives:

@@ -231,7 +231,8 @@ static bool position_fits(struct topic_source *t, const struct topic_partition *
 static void expect(struct topic_partition *p, uint64_t position, uint64_t witness) {
   if (position == 0 || witness == 0) return;
   p->expected = memory_resize(p->expected, (p->expected_count + 1) * sizeof *p->expected);
-  p->expected[p->expected_count++] = (struct topic_expected){.position = position, .witness = witness};
+  p->expected[p->expected_count++] = (struct topic_expected){
+      .position = position, .offset = (int64_t)topic_witness_offset(position, witness), .witness = witness & TOPIC_WITNESS_HASH};
 }
 
 bool topic_position_check(void *owner, uint64_t stream, uint64_t position, uint64_t witness, struct error *e) {
@@ -248,12 +249,11 @@ bool topic_position_check(void *owner, uint64_t stream, uint64_t position, uint6
 
 // True when the topic's record at an expected place, if it comes, is the right one. Those that were passed are dropped.
 bool topic_expected_check(struct topic_source *t, struct topic_partition *p, const struct kafka_record *r, struct error *e) {
-  uint64_t position = (uint64_t)r->offset + 1;
   unsigned kept = 0;
   for (unsigned i = 0; i < p->expected_count; i++) {
     const struct topic_expected *x = &p->expected[i];
-    if (x->position > position) p->expected[kept++] = *x;
-    if (x->position != position || x->witness == topic_witness(r->millis, r->key, r->key_length, r->value, r->value_length)) continue;
+    if (x->offset > r->offset) p->expected[kept++] = *x;
+    if (x->offset != r->offset || x->witness == topic_witness(r->millis, r->key, r->key_length, r->value, r->value_length)) continue;
     char *choices = choices_text(t, p);
     error_set(e, ERROR_OPERATOR, "identity",
               "the record in front of position %" PRIu64
@@ -280,15 +280,21 @@ bool topic_offset_lost(struct topic_source *t, struct topic_partition *p, struct
 
 // ---- together
 
-// Reading goes on behind each position; one record earlier where there is something to recognise.
+// Reading goes on behind each position; at the record in front of it where there is one to recognise.
+static int64_t read_from(const struct topic_partition *p) {
+  int64_t from = p->next;
+  for (unsigned i = 0; i < p->expected_count; i++)
+    if (p->expected[i].offset < from && p->expected[i].offset >= p->first) from = p->expected[i].offset;
+  return p->next > 0 ? from : KAFKA_FIRST;
+}
+
 static bool read_all(struct topic_source *t, struct error *e) {
   struct kafka_partition *all = memory_get((t->count + 1) * sizeof *all);
   size_t count = 0;
   for (size_t i = 0; i < t->count; i++) {
     const struct topic_partition *p = &t->partitions[i];
     if (p->hold != TOPIC_OURS) continue;
-    int64_t back = p->expected_count > 0 && p->next > 0 && p->next - 1 >= p->first;
-    all[count++] = (struct kafka_partition){.topic = p->topic, .number = p->number, .offset = p->next > 0 ? p->next - back : KAFKA_FIRST};
+    all[count++] = (struct kafka_partition){.topic = p->topic, .number = p->number, .offset = read_from(p)};
   }
   bool good = kafka_consumer_read(t->consumer, all, count, e);
   free(all);
