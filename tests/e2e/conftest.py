@@ -7,7 +7,7 @@ import pytest
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from support import instance, kafka_server, postgres, simulator, targets, tcp_proxy, web  # noqa: E402
+from support import instance, kafka_server, lines as lines_support, postgres, simulator, targets, tcp_proxy, web  # noqa: E402
 
 PIPELINES = os.path.join(instance.ROOT, "pipelines")
 numbers = itertools.count(1)
@@ -151,3 +151,18 @@ def pipeline(tmp_path):
         path.write_text(text)
         return path
     return write
+
+
+@pytest.fixture
+def lines(tmp_path):
+    """A pipeline that follows in/*.ndjson into SQLite."""
+    return lines_support.Lines(tmp_path, targets.SqliteTarget(tmp_path / "out.db"))
+
+
+@pytest.fixture
+def status(weir, lines):
+    def ask():
+        asked = weir("status", lines.path, "--json")
+        assert asked.code == 0, asked
+        return asked.json
+    return ask
