@@ -153,6 +153,12 @@ BROKEN = {
     "options of the Kafka client": ("kafka:\n  brokers: h:9092\n  options:\n    fetch.wait.max.ms: 10\n    fetch.wait.maxms: 10\n    security.protocol: ssl\n"
                                     + SOURCE + "topics:\n  t: {from: lines}\n  u: {topic: x}\nsinks:\n  out: {from: [t, u], type: table, url: 'sqlite:x', table: t}\n",
                                     [(5, 23, "fetch.wait.maxms", "10", None), (6, 24, "kafka.security", "ssl", None)]),
+    "options that would have no effect": (
+        "kafka:\n  brokers: h:9092\n  options:\n    session.timeout.ms: 60000\n    batch.size: 100\n    message.max.bytes: 2000000\n"
+        "    topic.blacklist: ^x\n" + SOURCE + "topics:\n  t: {from: lines}\n",
+        [(4, 25, "gives a silent instance up after 10 s", "60000", None), (5, 17, "use linger.ms or batch.num.messages", "100", None),
+         (6, 24, "use max.message.bytes of the topic, or fetch.max.bytes", "2000000", None),
+         (7, 22, "what else is read says `topic` of the topic", "^x", None)]),
     "a password among the options, in a line of its own": (
         "kafka:\n  brokers: h:9092\n  options:\n    sasl.password:\n      hunter2\n" + SOURCE + "topics:\n  t: {from: lines}\n",
         [(5, 7, "sasl.password", "*******", None)]),

@@ -65,6 +65,32 @@ static void bad_options_are_all_told(void **state) {
   assert_null(strstr(h.all, "hunter2"));
 }
 
+// What is set behind the user's options: a value that was taken would have no effect, and nobody would know.
+static void options_without_effect_are_refused(void **state) {
+  (void)state;
+  static const char *const fixed[] = {// every client
+                                      "bootstrap.servers", "security.protocol", "enable.ssl.certificate.verification",
+                                      "ssl.endpoint.identification.algorithm", "ssl.ca.location", "ssl.certificate.location",
+                                      "ssl.key.location", "ssl.key.password", "sasl.mechanism", "sasl.username", "sasl.password",
+                                      // the consumer
+                                      "group.id", "group.instance.id", "partition.assignment.strategy", "session.timeout.ms",
+                                      "heartbeat.interval.ms", "max.poll.interval.ms", "topic.blacklist", "enable.auto.commit",
+                                      "enable.auto.offset.store", "auto.offset.reset", "isolation.level", "enable.partition.eof",
+                                      "allow.auto.create.topics",
+                                      // the producer
+                                      "enable.idempotence", "acks", "message.timeout.ms", "compression.codec", "delivery.report.only.error",
+                                      "batch.size", "message.max.bytes", "transactional.id", "transaction.timeout.ms"};
+  char text[200], start[100];
+  for (size_t i = 0; i < sizeof fixed / sizeof *fixed; i++) {
+    snprintf(text, sizeof text, "{\"brokers\":\"b:1\",\"options\":{\"%s\":\"5000\"}}", fixed[i]);
+    snprintf(start, sizeof start, "options.%s: the option %s ", fixed[i], fixed[i]);
+    struct heard h = check(text);
+    assert_int_equal(h.count, 1);
+    assert_ptr_equal(strstr(h.all, start), h.all);
+    assert_true(strstr(h.all, " is decided by weir: ") || strstr(h.all, " has a setting of its own: use "));
+  }
+}
+
 static void login_is_checked(void **state) {
   (void)state;
   assert_int_equal(
@@ -119,6 +145,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(good_options_pass),
       cmocka_unit_test(bad_options_are_all_told),
+      cmocka_unit_test(options_without_effect_are_refused),
       cmocka_unit_test(login_is_checked),
       cmocka_unit_test(brokers_are_hosts_and_ports),
       cmocka_unit_test(line_is_encrypted_to_other_machines),

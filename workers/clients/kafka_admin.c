@@ -21,6 +21,7 @@ struct kafka_admin *kafka_admin_open(const struct kafka_admin_setup *setup, stru
   if (a->setup.wait_ms == 0) a->setup.wait_ms = 60000;
   if (kafka_set(conf, "isolation.level", setup->view == KAFKA_COMMITTED ? "read_committed" : "read_uncommitted", e) &&
       kafka_set(conf, "enable.partition.eof", "true", e) && kafka_set(conf, "auto.offset.reset", "error", e) &&
+      // These two are for weir's own short reads of small topics alone; `options` may have them otherwise for the topics of the pipeline.
       kafka_set(conf, "fetch.error.backoff.ms", "100", e) &&
       // The last answer of a partition is an empty one, and other requests wait behind it.
       kafka_set(conf, "fetch.wait.max.ms", "5", e))

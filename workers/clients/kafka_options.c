@@ -9,8 +9,8 @@
 #include "workers/clients/kafka_options.h"
 
 struct refusal {
-  const char *name; // a name that ends with "." stands for all that begin with it
-  const char *instead;
+  const char *name;    // a name that ends with "." stands for all that begin with it
+  const char *instead; // the setting to use, or, in decided[], the reason and what to do
 };
 
 static const struct refusal refusals[] = {
@@ -64,6 +64,20 @@ static const struct refusal refusals[] = {
     {"internal.", NULL},
 };
 
+#define MEMBERS "a successor counts on it that the group gives a silent instance up after 10 s and a stuck one after 45 s; leave it out"
+
+// What weir sets behind the user's options for other reasons than exactly once: a value of theirs would have no effect.
+static const struct refusal decided[] = {
+    {"session.timeout.ms", MEMBERS},
+    {"heartbeat.interval.ms", MEMBERS},
+    {"max.poll.interval.ms", MEMBERS},
+    {"group.protocol", "its group deals out all partitions at once, as only the classic protocol does; leave it out"},
+    {"topic.blacklist", "it leaves out the brokers' own topics and weir_positions; what else is read says `topic` of the topic"},
+    {"batch.size", "a batch is as large as the topics take; use linger.ms or batch.num.messages, or max.message.bytes of the topic"},
+    {"message.max.bytes",
+     "a message may be as large as its topic takes; use max.message.bytes of the topic, or fetch.max.bytes for reading"},
+};
+
 static bool names(const struct refusal *r, const char *option) {
   size_t length = strlen(r->name);
   if (r->name[length - 1] == '.') return strncmp(option, r->name, length) == 0;
@@ -77,6 +91,11 @@ static bool is_refused(const char *option, struct error *e) {
       error_set(e, ERROR_CONFIG, "option", "the option %s has a setting of its own: use %s", option, refusals[i].instead);
     else
       error_set(e, ERROR_CONFIG, "option", "the option %s is decided by weir: exactly once would not hold with another value", option);
+    return true;
+  }
+  for (size_t i = 0; i < sizeof decided / sizeof *decided; i++) {
+    if (!names(&decided[i], option)) continue;
+    error_set(e, ERROR_CONFIG, "option", "the option %s is decided by weir: %s", option, decided[i].instead);
     return true;
   }
   return false;
