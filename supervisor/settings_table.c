@@ -199,7 +199,7 @@ static const struct setting topic_rows[] = {
     {.name = "transaction_timeout",
      .type = SETTING_DURATION,
      .least = SECOND,
-     .most = HOUR,
+     .most = 15 * MINUTE, // the brokers' transaction.max.timeout.ms by default
      .otherwise = "15s",
      .help = "Written: after this time the brokers abort a transaction whose writer has gone silent; the brokers bound it, too."},
     {.name = "group", .type = SETTING_TEXT, .help = "Read: consumer group; without it weir-PIPELINE-NAME."},

@@ -52,16 +52,13 @@ static char *text_or_null(struct job_value settings, const char *key) {
 bool topic_settings_read(struct topic_settings *s, struct job_value settings, struct error *e) {
   char *delivery = job_text(settings, "delivery", "exactly_once");
   struct job_value create = job_get(settings, "create");
-  int64_t transaction = job_int(settings, "transaction_timeout", TRANSACTION_MS);
   *s = (struct topic_settings){.topic = job_text(settings, "topic", ""),
                                .dead_topic = text_or_null(settings, "dead_topic"),
                                .key_sql = text_or_null(settings, "key_sql"),
                                .message = text_or_null(settings, "message"),
                                .compression = job_text(settings, "compression", "lz4"),
                                .exactly_once = strcmp(delivery, "at_least_once") != 0,
-                               .transaction_ms = (unsigned)(transaction < 1000     ? 1000
-                                                            : transaction > 900000 ? 900000
-                                                                                   : transaction),
+                               .transaction_ms = (unsigned)job_int(settings, "transaction_timeout", TRANSACTION_MS),
                                .partitions = (int)job_int(create, "partitions", -1),
                                .replication = (int)job_int(create, "replication", -1),
                                .create_config = job_get(create, "config"),
