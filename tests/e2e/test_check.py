@@ -149,6 +149,9 @@ BROKEN = {
                         [(5, 20, "a topic's name has letters", "topic", None)]),
     "transactions longer than brokers allow": ("kafka: {brokers: 'h:9092'}\n" + SOURCE + "topics:\n  t: {from: lines, transaction_timeout: 16m}\n",
                                                [(5, 41, "`transaction_timeout` must be from 1s to 15m", "16m", None)]),
+    "more settings of a topic than weir gives it": (
+        "kafka: {brokers: 'h:9092'}\n" + SOURCE + "topics:\n  t:\n    from: lines\n    create:\n      config: {%s}\n"
+        % ", ".join("a%d: b" % n for n in range(33)), [(8, 7, "33 settings are more than the 32 that weir gives a topic", "config", None)]),
     "login at brokers": ("kafka:\n  brokers: h:9092\n  sasl: {mechanism: SCRAM, user: me}\n" + SOURCE + "topics:\n  t: {from: lines}\n" + SINK,
                          [(3, 9, "needs `password`", None, None), (3, 21, "must be PLAIN or SCRAM-SHA-256 or SCRAM-SHA-512", "SCRAM", None)]),
     # Of several topics each mistake of what they share is told once.

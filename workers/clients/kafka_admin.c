@@ -158,10 +158,7 @@ static rd_kafka_AdminOptions_t *options_of(struct kafka_admin *a, rd_kafka_admin
 static void tell_settings(const rd_kafka_ConfigResource_t *resource, kafka_topic_setting *tell, void *context) {
   size_t count;
   const rd_kafka_ConfigEntry_t **entries = rd_kafka_ConfigResource_configs(resource, &count);
-  for (size_t i = 0; i < count; i++) {
-    const char *value = rd_kafka_ConfigEntry_value(entries[i]);
-    if (value) tell(context, rd_kafka_ConfigEntry_name(entries[i]), value);
-  }
+  for (size_t i = 0; i < count; i++) tell(context, rd_kafka_ConfigEntry_name(entries[i]), rd_kafka_ConfigEntry_value(entries[i]));
 }
 
 bool kafka_topic_settings(struct kafka_admin *a, const char *name, kafka_topic_setting *tell, void *context, struct error *e) {

@@ -42,11 +42,11 @@ struct kafka_topic {
 bool kafka_topic_look(struct kafka_admin *a, const char *name, struct kafka_topic *topic, struct error *e);
 // The same for who must not take a topic for absent: it is asked for again for some seconds.
 bool kafka_topic_look_well(struct kafka_admin *a, const char *name, struct kafka_topic *topic, struct error *e);
-// Every setting of an existing topic.
+// Every setting of an existing topic; value NULL: the brokers do not show it.
 typedef void kafka_topic_setting(void *context, const char *name, const char *value);
 bool kafka_topic_settings(struct kafka_admin *a, const char *name, kafka_topic_setting *tell, void *context, struct error *e);
 
-enum { KAFKA_TOPIC_SETTINGS = 32 };
+enum { KAFKA_TOPIC_SETTINGS = 32 }; // weir check refuses more
 struct kafka_topic_spec {
   const char *name;
   int partitions, replicas; // -1: as the brokers do by default

@@ -19,6 +19,7 @@ struct traits {
 
 static void note_trait(void *context, const char *name, const char *value) {
   struct traits *t = context;
+  if (!value) return;
   if (strcmp(name, "max.message.bytes") == 0) t->message_most = strtoull(value, NULL, 10);
   if (strcmp(name, "cleanup.policy") == 0) {
     t->compacts = strstr(value, "compact") != NULL;
@@ -95,23 +96,38 @@ static bool make(struct kafka_admin *a, const struct kafka_topic_spec *spec, str
 struct differing {
   const struct kafka_topic_spec *spec;
   struct buffer *out;
+  bool known[KAFKA_TOPIC_SETTINGS]; // the brokers have named this setting
 };
 
 static void note_difference(void *context, const char *name, const char *value) {
   struct differing *d = context;
-  for (size_t i = 0; i < d->spec->count; i++)
-    if (strcmp(d->spec->settings[i].name, name) == 0 && strcmp(d->spec->settings[i].value, value) != 0)
+  for (size_t i = 0; i < d->spec->count; i++) {
+    if (strcmp(d->spec->settings[i].name, name) != 0) continue;
+    d->known[i] = true;
+    if (value && strcmp(d->spec->settings[i].value, value) != 0)
       buffer_print(d->out, "%s%s is %s, not %s", d->out->length ? "; " : "", name, value, d->spec->settings[i].value);
+  }
+}
+
+// Such a name would stop the making of the topic; on one that is there nothing else would ever tell of it.
+static void note_unknown(const struct differing *d) {
+  for (size_t i = 0; i < d->spec->count; i++)
+    if (!d->known[i])
+      buffer_print(d->out, "%s%s is not set, the brokers know no setting of that name", d->out->length ? "; " : "",
+                   d->spec->settings[i].name);
 }
 
 bool kafka_topic_differs(struct kafka_admin *a, const struct kafka_topic_spec *spec, const struct kafka_topic *topic, struct buffer *out,
                          struct error *e) {
-  struct differing d = {spec, out};
+  struct differing d = {.spec = spec, .out = out};
   if (spec->partitions > 0 && spec->partitions != topic->partitions)
     buffer_print(out, "it has %" PRId32 " partitions, not %d", topic->partitions, spec->partitions);
   if (spec->replicas > 0 && spec->replicas != topic->replicas)
     buffer_print(out, "%sit has %d replicas, not %d", out->length ? "; " : "", topic->replicas, spec->replicas);
-  return spec->count == 0 || kafka_topic_settings(a, spec->name, note_difference, &d, e);
+  if (spec->count == 0) return true;
+  if (!kafka_topic_settings(a, spec->name, note_difference, &d, e)) return false;
+  note_unknown(&d);
+  return true;
 }
 
 static bool tell_differences(struct kafka_admin *a, const struct kafka_topic_spec *spec, const struct kafka_topic *topic, struct error *e) {

@@ -42,6 +42,24 @@ static void check_key_sql(struct check *c, const char *expression) {
   kafka_key_close(key);
 }
 
+static void check_create(struct check *c, const struct topic_settings *s) {
+  struct job_walk walk = job_walk_start(s->create_config);
+  struct job_value value;
+  size_t count = 0;
+  char *name = NULL;
+  for (; job_walk_next(&walk, &name, &value); count++) {
+    char *text = job_value_text(value);
+    if (strcmp(name, "cleanup.policy") == 0 && text && strstr(text, "compact") && s->key.count == 0 && !s->key_sql)
+      check_find(c, CHECK_ERROR, "create", -1, NULL, "a compacted topic takes no message without a key: `key` says what it is");
+    free(text);
+    free(name);
+  }
+  if (count > KAFKA_TOPIC_SETTINGS)
+    check_find(c, CHECK_ERROR, "create.config", -1, NULL,
+               "%zu settings are more than the %d that weir gives a topic: leave out those that the brokers have by default", count,
+               KAFKA_TOPIC_SETTINGS);
+}
+
 static void check_settings(struct check *c, const struct topic_settings *s) {
   check_names(c, "key", &s->key);
   if (s->key_sql) check_key_sql(c, s->key_sql);
@@ -56,16 +74,7 @@ static void check_settings(struct check *c, const struct topic_settings *s) {
   if (s->key.count > 1 && s->key_format == TOPIC_STRING)
     check_find(c, CHECK_NOTE, "key", -1, NULL, "a key of several columns with `key_format: string` is a JSON array of them");
   if (!s->exactly_once) check_find(c, CHECK_NOTE, "delivery", -1, NULL, "at_least_once: after a failure records may be in the topic twice");
-  struct job_walk walk = job_walk_start(s->create_config);
-  struct job_value value;
-  char *name = NULL;
-  while (job_walk_next(&walk, &name, &value)) {
-    char *text = job_value_text(value);
-    if (strcmp(name, "cleanup.policy") == 0 && text && strstr(text, "compact") && s->key.count == 0 && !s->key_sql)
-      check_find(c, CHECK_ERROR, "create", -1, NULL, "a compacted topic takes no message without a key: `key` says what it is");
-    free(text);
-    free(name);
-  }
+  check_create(c, s);
 }
 
 // ---- the brokers
@@ -101,6 +110,7 @@ struct durability {
 
 static void note_durability(void *context, const char *name, const char *value) {
   struct durability *d = context;
+  if (!value) return;
   if (strcmp(name, "min.insync.replicas") == 0) d->in_sync = atoi(value);
   if (strcmp(name, "cleanup.policy") == 0) d->compacts = strstr(value, "compact") != NULL;
 }
