@@ -159,10 +159,10 @@ bool plan_draft(struct draft *d, const struct plan_options *options, struct plan
     take_top(d, options->state);
     plan_ask(d, false);
     if (!report->failed) plan_grow(d);
-    if (!report->failed) plan_check_keys(d);
     if (!report->failed) plan_files(d);
     d->checked = !report->failed;
     if (d->checked && options->connect) plan_ask(d, true);
+    if (d->checked) plan_check_keys(d); // behind the connection, which knows how many partitions a topic really has
     if (d->checked) plan_letters(d);
   }
   plan_report_sort(report);

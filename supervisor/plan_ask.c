@@ -170,6 +170,7 @@ static void ask_with(struct draft *d, size_t index, const struct draft_node *inp
   struct check c;
   ask(d, index, input, connect, &c);
   report_findings(d, index, &c);
+  if (c.partitions > 0) d->nodes[index].partitions = c.partitions;
   if (!d->plan->nodes[index].at_brokers) take_answer(d, index, &c); // what a topic gives is said by plan_topic_columns
   check_free(&c);
 }

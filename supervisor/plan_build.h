@@ -19,6 +19,7 @@ struct draft_node {
   bool columns_known;
   struct check_index *indexes; // a transform: columns by which it wants to find rows of lookups; owned
   size_t index_count;
+  int64_t partitions; // a topic that is written and was asked for with --connect; 0: not known
 };
 
 struct draft {
@@ -66,7 +67,7 @@ void plan_lookup_link(struct draft *d, size_t index, struct check *c);
 void plan_lookups_index(struct draft *d);
 // The workers of the lookups that are joined by what runs; after plan_grow.
 void plan_lookups_grow(struct draft *d);
-// Warns where rows of one key may come from several partitions (plan_keys.c).
+// Warns where rows of one key may come from several partitions (plan_keys.c); after plan_ask with its connection.
 void plan_check_keys(struct draft *d);
 
 // Refuses files that two workers would write (plan_files.c); after plan_grow.

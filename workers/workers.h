@@ -71,7 +71,8 @@ struct check {
   struct check_column *output;
   size_t output_count;
   bool output_known;
-  char *form; // "batch" or "one by one: ORDER BY" for `weir check` and `weir graph`
+  int64_t partitions; // of the topic, where --connect found it; 0: not known
+  char *form;         // "batch" or "one by one: ORDER BY" for `weir check` and `weir graph`
 };
 void check_find(struct check *c, enum check_level level, const char *setting, long offset, const char *suggestion, const char *format, ...)
     __attribute__((format(printf, 6, 7)));

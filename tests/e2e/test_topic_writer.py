@@ -134,6 +134,20 @@ def test_an_absent_topic_is_made_and_one_that_differs_is_left(weir, write, kafka
     assert kafka.partitions(topic) == [0, 1, 2] and ids(kafka, topic) == list(range(11))
 
 
+def test_the_order_of_a_key_is_judged_by_the_partitions_that_are_there(weir, kafka, tmp_path):
+    # What `create` says counts for a topic that is not there; whether one is there, and how, is known with --connect alone.
+    one, two, absent = kafka.create_topic(), kafka.create_topic(partitions=2), "absent-%d" % os.getpid()
+    for topic, create, plain, connected in ((one, "", 1, 0), (two, "", 1, 1), (one, "create: {partitions: 1}", 0, 0),
+                                            (two, "create: {partitions: 1}", 0, 1), (absent, "create: {partitions: 1}", 0, 0)):
+        (tmp_path / "order.yaml").write_text(
+            "kafka: {brokers: '%s'}\nsources:\n  lines: {type: file, path: '*.ndjson'}\n"
+            "topics:\n  t:\n    from: lines\n    topic: %s\n    key: id\n    %s\n"
+            "sinks:\n  out: {from: t, type: table, url: 'sqlite:x.db', table: t, mode: upsert, key: k}\n" % (kafka.servers, topic, create))
+        for options, wanted in (((), plain), (("--connect",), connected)):
+            result = weir("check", "order.yaml", *options)
+            assert result.code == 0 and result.err.count("is partitioned by `id`") == wanted, (topic, create, options, result)
+
+
 def test_a_topic_that_is_gone_asks(weir, write, kafka, tmp_path):
     topic = kafka.create_topic()
     feed(tmp_path, numbered(*range(10)))

@@ -228,6 +228,12 @@ static void test_what_has_no_effect(void **state) {
   done(&m);
 }
 
+static size_t count_key_warnings(const struct made *m) {
+  size_t warnings = 0;
+  for (size_t i = 0; i < m->report.count; i++) warnings += strstr(m->report.messages[i].text, "stored last is not promised") != NULL;
+  return warnings;
+}
+
 static size_t key_warnings(const char *topic, const char *mode) {
   char text[900];
   snprintf(text, sizeof text,
@@ -237,8 +243,7 @@ static size_t key_warnings(const char *topic, const char *mode) {
            "sinks:\n" TOPIC_TABLE("out", "a", "%s"),
            topic, mode);
   struct made m = make_good(text);
-  size_t warnings = 0;
-  for (size_t i = 0; i < m.report.count; i++) warnings += strstr(m.report.messages[i].text, "stored last is not promised") != NULL;
+  size_t warnings = count_key_warnings(&m);
   done(&m);
   return warnings;
 }
@@ -258,6 +263,78 @@ static void test_keys(void **state) {
   assert_int_equal(key_warnings(", create: {partitions: 1}", "mode: upsert, key: kk"), 0);
 }
 
+// Topics t and then u, with a transform before each of them and before the table.
+static size_t warnings_above(const char *t, const char *u, const char *key, const char *topic) {
+  char text[1200], named[40];
+  snprintf(text, sizeof text,
+           KAFKA SOURCE "topics:\n  t: {from: lines%s}\n  u: {from: a%s}\n"
+                        "transforms:\n  a: {sql: 'SELECT id AS i, k, upper(id) AS x, _key AS tk FROM t'}\n"
+                        "  b: {sql: 'SELECT i AS id, k AS kk, x, tk, _key AS uk, _partition AS up FROM u'}\n"
+                        "sinks:\n" TOPIC_TABLE("out", "b", "mode: upsert, key: %s"),
+           t, u, key);
+  struct made m = make_good(text);
+  size_t warnings = count_key_warnings(&m);
+  snprintf(named, sizeof named, "topic `%s` is ", topic);
+  for (size_t i = 0; i < m.report.count; i++)
+    if (strstr(m.report.messages[i].text, "stored last")) assert_non_null(strstr(m.report.messages[i].text, named));
+  done(&m);
+  return warnings;
+}
+
+static void test_keys_further_up(void **state) {
+  (void)state;
+  assert_int_equal(warnings_above(", key: id", ", key: i", "id", ""), 0);
+  assert_int_equal(warnings_above(", key: id", ", key: k", "[id, kk]", ""), 0);
+  // The last topic is in order by the table's key, the first is not.
+  assert_int_equal(warnings_above(", key: k", ", key: i", "id", "t"), 1);
+  assert_int_equal(warnings_above("", ", key: i", "id", "t"), 1);
+  assert_int_equal(warnings_above(", key: id", ", key: k", "id", "u"), 1);
+  // One partition at the end does not bring back an order that was lost above it.
+  assert_int_equal(warnings_above(", key: k", ", create: {partitions: 1}", "id", "t"), 1);
+  assert_int_equal(warnings_above(", key: k, create: {partitions: 1}", ", key: i", "id", ""), 0);
+  assert_int_equal(warnings_above(", key: k", ", key_sql: i", "id", "t"), 1);
+  // What is not sure is not told: expressions, what the topic does not pass on, what is not the record's.
+  assert_int_equal(warnings_above(", key: k", ", key: x", "x", ""), 0);
+  assert_int_equal(warnings_above(", key: k", ", key: i, value: [k, x]", "id", ""), 0);
+  assert_int_equal(warnings_above(", key: k", ", key: i, format: string, value: i", "[id, kk]", ""), 0);
+  // The message's key stands for all of its columns, its partition for itself.
+  assert_int_equal(warnings_above(", key: [id, k]", ", key: tk", "tk", ""), 0);
+  assert_int_equal(warnings_above(", key: k", ", key: [i, k]", "uk", ""), 0);
+  assert_int_equal(warnings_above(", key: k", ", key: i", "[up, kk]", ""), 0);
+}
+
+static void test_keys_of_topics_under_other_names(void **state) {
+  (void)state;
+  // Of two that write one topic both are looked at; a topic that this file only reads has a key that nobody knows.
+  struct made m =
+      make_good(KAFKA SOURCE "topics:\n  w: {from: lines, topic: x.1, key: id}\n  v: {from: lines, topic: x.2, key: k}\n"
+                             "  r: {topic: '^x'}\n  s: {topic: y}\n"
+                             "sinks:\n" TOPIC_TABLE("out", "r", "mode: upsert, key: k") TOPIC_TABLE("other", "s", "mode: upsert, key: k"));
+  assert_int_equal(count_key_warnings(&m), 1);
+  assert_true(has_message(&m, CHECK_WARNING, 10, 77, "topic `w` is partitioned by `id`"));
+  done(&m);
+}
+
+static void test_keys_of_many_ways(void **state) {
+  (void)state;
+  // A thousand million ways up, of which each step has eight.
+  struct buffer text = {0};
+  buffer_text(&text, KAFKA SOURCE "topics:\n  t0: {from: lines, key: id}\n");
+  for (int t = 1; t <= 10; t++) {
+    buffer_print(&text, "  t%d: {key: id, from: [", t);
+    for (int n = 0; n < 8; n++) buffer_print(&text, "%sa%d_%d", n ? ", " : "", t, n);
+    buffer_text(&text, "]}\n");
+  }
+  buffer_text(&text, "transforms:\n");
+  for (int t = 1; t <= 10; t++)
+    for (int n = 0; n < 8; n++) buffer_print(&text, "  a%d_%d: {sql: SELECT id FROM t%d}\n", t, n, t - 1);
+  buffer_text(&text, "sinks:\n" TOPIC_TABLE("out", "t10", "mode: upsert, key: id"));
+  struct made m = make_good(buffer_cstring(&text));
+  assert_int_equal(count_key_warnings(&m), 0);
+  done(&m);
+  buffer_free(&text);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_chains_end_and_begin_at_topics),
@@ -269,6 +346,9 @@ int main(void) {
       cmocka_unit_test(test_broken),
       cmocka_unit_test(test_what_has_no_effect),
       cmocka_unit_test(test_keys),
+      cmocka_unit_test(test_keys_further_up),
+      cmocka_unit_test(test_keys_of_topics_under_other_names),
+      cmocka_unit_test(test_keys_of_many_ways),
   };
   return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

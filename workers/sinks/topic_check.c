@@ -120,6 +120,7 @@ static void check_present(struct check *c, struct kafka_admin *a, const struct k
   struct error e = {0};
   struct buffer text = {0};
   struct durability d = {.in_sync = 1};
+  c->partitions = topic->partitions;
   check_find(c, CHECK_NOTE, "topic", -1, NULL, "topic %s has %" PRId32 " partitions and %d replicas, %d of them in sync", spec->name,
              topic->partitions, topic->replicas, topic->in_sync);
   if (!kafka_topic_differs(a, spec, topic, &text, &e) || !kafka_topic_settings(a, spec->name, note_durability, &d, &e)) {
