@@ -45,6 +45,9 @@ rule "sqlite3.h in one client and in sql" '.' '^sqlite3\.h$'   '^workers/(client
 rule "libpq in one client"                '.' '^(postgresql/)?(libpq-fe|libpq/.*|pg_config.*|server/.*)\.h$' '^workers/clients/postgres[a-z_]*\.[ch]:'
 rule "curl in one client"                 '.' '^curl/'         '^workers/clients/(http|curl)[a-z_]*\.[ch]:'
 rule "librdkafka in one client"            '.' '^librdkafka/' '^workers/clients/kafka[a-z_]*\.[ch]:'
+# Who speaks to brokers is the topic reader and the topic writer, with their checks and stores; versions.c tells which library is loaded.
+rule "Kafka's client for topics only" '.' '^workers/clients/kafka' \
+  '^workers/(clients/kafka|sinks/(kafka_|store_kafka|target_kafka|topic_)|sources/topic_)[a-z_]*\.[ch]:|^workers/clients/versions\.c:[0-9]+ workers/clients/kafka\.h$'
 rule "libyaml in one file"                '.' '^yaml\.h$'      '^supervisor/(config_)?yaml[a-z_]*\.[ch]:'
 rule "simdjson in the one shim"           '.' '^simdjson'      '^proto/json_simdjson\.cc:'
 rule "msgpack-c only in tests"            '.' '^msgpack\.h'
