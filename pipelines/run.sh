@@ -5,15 +5,16 @@
 #   pipelines/run.sh eonet|users [arguments of `weir run`, for instance --once]
 #
 # The simulator is asked every two seconds, so that there is something to watch, and stopped at the end, by its process id. Every variable of
-# the pipeline file can be given in the environment.
+# the pipeline file can be given in the environment; WEIR names another program than ./weir.
 set -eu
 cd "$(dirname "$0")/.."
 python=${PYTHON:-/usr/bin/python3}
 name=${1:-}
 case $name in
 eonet)
-  url=${EONET_URL:-https://eonet.gsfc.nasa.gov/api/v3/events} probe='?limit=1' port=8640 options='--dirty 15'
+  url=${EONET_URL:-https://eonet.gsfc.nasa.gov/api/v3/events} probe=limit=1 port=8640 options='--dirty 15'
   note=' (a day of its world a minute)'
+  case $url in *\?*) probe="&$probe" ;; *) probe="?$probe" ;; esac
   query='SELECT category, count(*), max(observed_at) FROM events GROUP BY category'
   ;;
 users)
@@ -60,6 +61,11 @@ if ! reachable; then
   esac
 fi
 
+# The pipeline file takes the page beside that of the events; behind a query it would only be more of the query.
+case $name:${EONET_URL:-} in
+eonet:*\?*) export EONET_CATEGORIES_URL="${EONET_CATEGORIES_URL:-${EONET_URL%%\?*}/../categories}" ;;
+esac
+
 echo "Stop with Ctrl-C. Meanwhile, in another terminal:"
 target=${DATABASE_URL:-sqlite:$name.db}
 case $target in
@@ -69,4 +75,4 @@ esac
 echo "  ./weir status pipelines/$name.yaml          # what each process does"
 echo "  ./weir dlq list pipelines/$name.yaml        # what was not fit to be stored, and why"
 echo "  kill -9 any of its processes, and count again"
-./weir run "pipelines/$name.yaml" "$@"
+"${WEIR:-./weir}" run "pipelines/$name.yaml" "$@"

@@ -7,6 +7,7 @@ import pytest
 
 from conftest import PIPELINES
 from oracle_eonet import COLUMNS, Expectation, column_names, read_table
+from support import instance
 from support.simulator import PROGRAM
 from support.targets import count
 from support.waiting import eventually
@@ -258,3 +259,14 @@ def test_the_account_holds_at_the_end_of_once(poll, simulate, target):
     assert cleaned["out"] + cleaned["dead"] == expected.geometries
     assert table["in"] == cleaned["out"]
     assert table["out"] + table["superseded"] + table["dead"] == table["in"]
+
+
+def test_an_address_with_a_query(simulate, sqlite_target, tmp_path):
+    """The categories are not behind the query, but beside the page."""
+    simulator = simulate("--events", 30, "--speed", 0)
+    done = subprocess.run([os.path.join(PIPELINES, "run.sh"), "eonet", "--once", "--state", tmp_path / "state"], capture_output=True, text=True,
+                          check=False, timeout=instance.NEVER, env=instance.environment({
+                              "WEIR": instance.weir_program(), "EONET_URL": simulator.url + "?days=20", "DATABASE_URL": sqlite_target.url}))
+    assert done.returncode == 0 and count(sqlite_target, "events") > 0, done
+    assert "running on the simulator" not in done.stdout, done
+    assert 'msg="lookup loaded"' in done.stderr and "lookup=categories" in done.stderr, done
