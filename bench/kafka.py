@@ -398,6 +398,8 @@ def main():
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--lanes", type=int, default=2)
     options = parser.parse_args()
+    if not YARDSTICK:
+        print("no yardstick was named (YARDSTICK=PROGRAM), so there are no ratios: bench/README.md says what such a program must do", flush=True)
     servers = Servers()
     try:
         for part in (throughput, latency):
