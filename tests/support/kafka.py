@@ -15,7 +15,7 @@ import threading
 import time
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, ConfigResource, NewPartitions, NewTopic
+from confluent_kafka.admin import AdminClient, ConfigResource, ConfigSource, NewPartitions, NewTopic
 
 from support import kafka_server
 from support.waiting import NEVER, eventually
@@ -60,6 +60,19 @@ class Client:
         """Changes settings of a topic; the others stay as they are by default."""
         admin = self.admin()
         (done,) = admin.alter_configs([ConfigResource(ConfigResource.Type.TOPIC, name, set_config=config)]).values()
+        done.result()
+
+    def topic_settings(self, name):
+        """What was set for this topic itself, and is none of the brokers' defaults."""
+        admin = self.admin()
+        (told,) = admin.describe_configs([ConfigResource(ConfigResource.Type.TOPIC, name)]).values()
+        return {name: entry.value for name, entry in told.result().items() if entry.source == ConfigSource.DYNAMIC_TOPIC_CONFIG.value}
+
+    def configure_broker(self, config):
+        """Changes settings of the (first) broker that can be changed while it runs; {} takes all such changes back."""
+        admin = self.admin()
+        (number, *_) = self.admin().list_topics(timeout=NEVER).brokers
+        (done,) = admin.alter_configs([ConfigResource(ConfigResource.Type.BROKER, str(number), set_config=config)]).values()
         done.result()
 
     def add_partitions(self, name, total):
