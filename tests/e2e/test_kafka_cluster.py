@@ -4,6 +4,9 @@ An independent client writes numbered records and reads the copies, in SQLite an
 partition.
 """
 import json
+import os
+import signal
+import time
 
 import pytest
 
@@ -96,6 +99,32 @@ def test_the_coordinator_of_the_group_dies(start, weir, cluster, flow):
     one.wait(running, 100)
     one.goes_on_without(cluster.coordinator("group", "weir-%s-input" % one.topic), running)
     end(one, running, load, weir)
+
+
+def test_positions_wait_for_records_that_the_brokers_do_not_take(start, cluster, pipeline):
+    """Without transactions a position follows its records. They are refused while one of three replicas is away; positions are not."""
+    topic, copy = cluster.create_topic(), cluster.create_topic(config={"min.insync.replicas": "3"})
+    file = pipeline(PIPE % {"topic": topic, "copy": copy, "servers": cluster.servers, "settings": "lanes: 1", "url": ""})
+    text = file.read_text()
+    file.write_text(text[:text.index("sinks:")].replace("rows: 300", "rows: 300, delivery: at_least_once"))
+    running = start(file)
+
+    def produce(numbers):
+        cluster.produce(topic, [json.dumps({"n": n}) for n in numbers])
+
+    def found():
+        return [json.loads(record.value)["n"] for record in cluster.read(copy)]
+    produce(range(100))
+    eventually("the first are copied", lambda: len(found()) >= 100, pause=0.1)
+    with cluster.without(3):
+        produce(range(100, 1000))
+        for _ in range(3):
+            pid = running.worker("sinker").pid
+            time.sleep(2)  # time to say what is not true
+            os.kill(pid, signal.SIGKILL)
+            eventually("it is gone", lambda: pid not in {worker.pid for worker in running.workers("sinker")})
+    eventually("all are copied", lambda: set(found()) >= set(range(1000)), pause=0.1)
+    assert running.stop().code == 0
 
 
 def once(start, file):
