@@ -116,24 +116,6 @@ def test_values_keys_and_headers(weir, write, kafka, tmp_path):
     assert record.key == b"\x81\xa2id\x07" and record.value == b"\x82\xa2id\x07\xa4name\xa4Zo\xc3\xab"
 
 
-def test_an_absent_topic_is_made_and_one_that_differs_is_left(weir, write, kafka, tmp_path):
-    topic = "made-%d" % os.getpid()
-    settings = "create: {partitions: 3, replication: 1, config: {max.message.bytes: 5000}}"
-    feed(tmp_path, numbered(*range(10)))
-    file = write(topic, settings)
-    seen = weir("check", file, "--connect")
-    assert seen.code == 0 and "a run would make topic %s: 3 partitions, 1 replica, max.message.bytes=5000" % topic in seen.out, seen
-    assert topic not in kafka.topics()
-    once(weir, file)
-    assert kafka.partitions(topic) == [0, 1, 2] and ids(kafka, topic) == list(range(10))
-    file.write_text(file.read_text().replace("partitions: 3", "partitions: 4").replace("max.message.bytes: 5000", "max.message.bite: 6000"))
-    feed(tmp_path, numbered(10), "a")
-    for told in (once(weir, file), weir("check", file, "--connect")):
-        assert "it has 3 partitions, not 4" in told.err, told
-        assert "max.message.bite is not set, the brokers know no setting of that name" in told.err, told
-    assert kafka.partitions(topic) == [0, 1, 2] and ids(kafka, topic) == list(range(11))
-
-
 def test_the_order_of_a_key_is_judged_by_the_partitions_that_are_there(weir, kafka, tmp_path):
     # What `create` says counts for a topic that is not there; whether one is there, and how, is known with --connect alone.
     one, two, absent = kafka.create_topic(), kafka.create_topic(partitions=2), "absent-%d" % os.getpid()
