@@ -29,10 +29,10 @@ TABLE = "CREATE TABLE out (seq bigserial, n bigint, _partition int, _offset bigi
 
 
 @pytest.fixture
-def write(pipeline, database, kafka):
-    def run(topic, lanes=1):
+def write(pipeline, database, request):
+    def run(topic, lanes=1, broker=None):
         database.query(TABLE)
-        return pipeline(PIPE % (kafka.servers, topic, lanes, database.url))
+        return pipeline(PIPE % ((broker or request.getfixturevalue("kafka")).servers, topic, lanes, database.url))
     return run
 
 
@@ -57,9 +57,11 @@ def owners(target):
     return {owner.split(" state=")[1].split()[0] for owner in found}
 
 
-def test_a_second_instance_takes_its_share_and_gives_it_back(start, write, kafka, database, tmp_path):
+@pytest.mark.parametrize("version", ["kafka", "kafka39"])
+def test_a_second_instance_takes_its_share_and_gives_it_back(start, write, database, tmp_path, request, version):
+    kafka = request.getfixturevalue(version)
     topic = kafka.create_topic(partitions=6)
-    file = write(topic, lanes=2)
+    file = write(topic, lanes=2, broker=kafka)
     load = kafka.load(topic)
     one = start(file, "--state", tmp_path / "one")
     wait_for(database, 500, [one])
@@ -104,6 +106,50 @@ def test_workers_are_killed_and_nothing_is_dealt_anew(start, write, kafka, datab
     for running in (one, two):
         assert running.stop().code == 0, running.result()
     check(database, kafka, topic)
+
+
+def test_tools_see_no_lag_behind_a_run(start, weir, write, kafka, database, tmp_path):
+    """What the group has committed is where the log ends, behind markers of transactions, too: at the end of a run with --once, while
+    instances share the topic and have read it all, and when they have stopped."""
+    topic = kafka.create_topic(partitions=4)
+    group = "weir-shared-input"
+
+    def produce(numbers, how="commit"):
+        kafka.transaction(topic, [{"value": json.dumps({"n": n}), "partition": n % 4} for n in numbers], how)
+    produce(range(100))
+    produce(range(100, 120), "abort")
+    file = write(topic)
+    done = weir("run", file, "--once")
+    assert done.code == 0, done
+    assert kafka.committed(group, topic) == kafka.ends(topic)
+    one, two = [start(file, "--state", tmp_path / name) for name in ("one", "two")]
+    eventually("both have partitions", lambda: len(owners(database)) == 2)
+    produce(range(200, 300))
+    produce(range(300, 320), "abort")
+    wait_for(database, 200, [one, two])
+    eventually("they have no lag", lambda: kafka.committed(group, topic) == kafka.ends(topic), pause=0.1)
+    for running in (one, two):
+        assert running.stop().code == 0, running.result()
+    assert kafka.committed(group, topic) == kafka.ends(topic)
+    check(database, kafka, topic)
+
+
+@pytest.mark.parametrize("more, told", [(5, "beyond its end"), (40, "is not the one that was read there")])
+def test_a_topic_made_anew_is_noticed(weir, write, kafka, database, more, told):
+    """The group's offsets do not decide either: positions are the table's, and so is the choice of what to do."""
+    topic = kafka.create_topic()
+    kafka.produce(topic, [json.dumps({"n": n}) for n in range(20)])
+    file = write(topic)
+    assert weir("run", file, "--once").code == 0
+    kafka.delete_topic(topic)
+    kafka.create_topic(topic)
+    kafka.produce(topic, [json.dumps({"n": n}) for n in range(100, 100 + more)])
+    result = weir("run", file, "--once")
+    assert result.code == 1 and told in result.err and "weir positions set" in result.err, result
+    assert count(database, "out") == 20
+    assert weir("positions", "set", file, "out", "--source", "input", "--partition", "0", "--to", "earliest", "--yes").code == 0
+    assert weir("run", file, "--once").code == 0
+    assert [n for n, in database.query("SELECT n FROM out ORDER BY seq")] == list(range(20)) + list(range(100, 100 + more))
 
 
 def test_records_that_arrive_broken_are_not_passed_over(start, write, kafka, database, tmp_path):

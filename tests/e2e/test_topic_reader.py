@@ -179,12 +179,14 @@ def test_broken_payloads_are_dead_letters_with_their_bytes(weir, write, kafka, s
     assert [bytes.fromhex(one["data_hex"]) if "data_hex" in one else one["data"].encode() for one in originals] == [broken, b""], originals
 
 
-def test_only_committed_transactions_are_read(weir, write, kafka, sqlite_target):
+@pytest.mark.parametrize("version", ["kafka", "kafka39"])
+def test_only_committed_transactions_are_read(weir, write, sqlite_target, request, version):
+    kafka = request.getfixturevalue(version)
     topic = kafka.create_topic()
     kafka.transaction(topic, records(1, 2))
     kafka.transaction(topic, records(3, 4), how="abort")
     kafka.transaction(topic, records(5))
-    file = write("topic: %s\ngroup: %s-g" % (topic, topic))
+    file = write("topic: %s\ngroup: %s-g" % (topic, topic), broker=kafka)
     once(weir, file)  # ends, though markers lie behind the last record
     assert numbers(sqlite_target) == [1, 2, 5]
     assert kafka.committed(topic + "-g", topic) == kafka.ends(topic)  # tools see no lag
