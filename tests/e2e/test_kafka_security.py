@@ -1,5 +1,5 @@
-"""The line to the brokers: encrypted and verified, with a login. One broker with a TLS listener that asks for a login by PLAIN, and one of each
-version that asks for SCRAM.
+"""The line to the brokers: encrypted and verified, with a login. One broker with a TLS listener that asks for a login by PLAIN and another one that
+asks for a certificate, and one of each version that asks for SCRAM.
 
 No password may stand in a log line, an error or a process list.
 """
@@ -41,44 +41,61 @@ def certificate(folder):
     return store, cert
 
 
+def client_certificate(folder):
+    """A certificate by which a client identifies itself, its own authority, and its private key, encrypted with PASSWORD."""
+    key, cert = os.path.join(folder, "client-key.pem"), os.path.join(folder, "client.pem")
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-days", "2", "-subj", "/CN=pat", "-passout", "pass:" + PASSWORD,
+                    "-keyout", key, "-out", cert], check=True, stderr=subprocess.DEVNULL)
+    return cert, key
+
+
 @pytest.fixture(scope="module")
 def secure():
-    """(broker, its port for logins over TLS, the certificate to trust)"""
+    """(broker, its port for logins over TLS, the certificate to trust, its port for clients with a certificate, such a certificate, its key)"""
     try:
         from support import kafka
     except ImportError as reason:
         pytest.skip("no Kafka client: %s" % reason)
     folder = tempfile.mkdtemp(prefix="weir-tls-")
     store, trusted = certificate(folder)
-    port = kafka_server.free_ports(1)[0]
+    cert, key = client_certificate(folder)
+    port, clients_port = kafka_server.free_ports(2)
 
-    login = "listener.name.login"
+    login, clients = "listener.name.login", "listener.name.clients"
     settings = {
-        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,LOGIN:SASL_SSL",
+        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,LOGIN:SASL_SSL,CLIENTS:SSL",
         "sasl.enabled.mechanisms": "PLAIN",
         login + ".plain.sasl.jaas.config": "org.apache.kafka.common.security.plain.PlainLoginModule required" + ' user_pat="%s";' % PASSWORD,
         login + ".ssl.keystore.type": "PEM",
         login + ".ssl.keystore.location": store,
+        clients + ".ssl.keystore.type": "PEM",
+        clients + ".ssl.keystore.location": store,
+        clients + ".ssl.truststore.type": "PEM",
+        clients + ".ssl.truststore.location": cert,
+        clients + ".ssl.client.auth": "required",
     }
+    listeners = {"LOGIN": ("127.0.0.1", port, "localhost", port), "CLIENTS": ("127.0.0.1", clients_port, "localhost", clients_port)}
     try:
-        one = kafka.Kafka("4.1", listeners={"LOGIN": ("127.0.0.1", port, "localhost", port)}, settings=settings)
+        one = kafka.Kafka("4.1", listeners=listeners, settings=settings)
     except kafka_server.KafkaUnavailable as reason:
         pytest.skip("no Kafka: %s" % reason)
-    yield one, port, trusted
+    yield one, port, trusted, clients_port, cert, key
     one.close()
 
 
 @pytest.fixture
 def write(pipeline, secure, sqlite_target, tmp_path):
     """write(settings of kafka:) writes a pipeline that reads a topic with one record."""
-    broker, port, trusted = secure
+    broker, port, trusted, clients_port, cert, key = secure
     topic = broker.create_topic()
     broker.produce(topic, [json.dumps({"n": 1})])
     (tmp_path / "password").write_text(PASSWORD + "\n")
 
-    def run(settings):
+    def run(settings, by_certificate=False):
         lines = "".join("  %s\n" % line for line in settings.strip().splitlines())
-        return pipeline(PIPE % (port, lines.replace("CA", trusted), topic, sqlite_target.url))
+        for word, path in (("CA", trusted), ("CERT", cert), ("KEY", key)):
+            lines = lines.replace(word, path)
+        return pipeline(PIPE % (clients_port if by_certificate else port, lines, topic, sqlite_target.url))
     return run
 
 
@@ -99,6 +116,20 @@ def test_a_certificate_that_nobody_signed_is_refused(weir, write, sqlite_target)
     insecure = write('tls: {verify: insecure}\nsasl: {mechanism: PLAIN, user: pat, password: "${file:password}"}')
     assert "certificates are NOT verified" in weir("check", insecure, "--connect").out
     assert weir("run", insecure, "--once").code == 0 and count(sqlite_target, "out") == 1
+
+
+def test_a_client_with_a_certificate(weir, write, sqlite_target):
+    """Its private key lies there encrypted. Without the certificate the broker lets nobody in; no password is told, right or wrong."""
+    file = write('tls: {ca_file: CA, certificate: CERT, key: KEY, key_password: "${file:password}"}', by_certificate=True)
+    checked = weir("check", file, "--connect")
+    assert checked.code == 0, checked
+    result = weir("run", file, "--once")
+    assert result.code == 0 and count(sqlite_target, "out") == 1, result
+    wrong = weir("check", write('tls: {ca_file: CA, certificate: CERT, key: KEY, key_password: wr0ng-one}', by_certificate=True), "--connect")
+    assert wrong.code == 3 and "no Kafka client can be made" in wrong.err, wrong
+    nobody = weir("check", write('tls: {ca_file: CA}', by_certificate=True), "--connect")
+    assert nobody.code == 3 and "certificate" in nobody.err, nobody
+    assert not any(word in one.out + one.err for one in (checked, result, wrong, nobody) for word in (PASSWORD, "wr0ng-one"))
 
 
 def test_a_wrong_password_is_waited_out_and_not_told(write, start, sqlite_target):
