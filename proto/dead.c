@@ -1,4 +1,4 @@
-// The body of a dead letter: written by the worker at which an input died, read by the first sink behind it and by `weir dlq`.
+// The body of a dead letter: written by the worker at which an input died, read by the sink behind it that stores it, and by `weir dlq`.
 //
 // Invariant: what dead_write writes fits into dead_size bytes, whatever the texts hold.
 #include "proto/dead.h"

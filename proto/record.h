@@ -9,7 +9,7 @@
 
 enum record_kind {
   RECORD_DATA = 1,     // body: the msgpack map
-  RECORD_DEAD = 2,     // body: a map as in dead.h; flows on untouched to the first sink behind its node
+  RECORD_DEAD = 2,     // body: a map as in dead.h; flows on untouched to a sink behind its node
   RECORD_PROGRESS = 3, // no body: the stream is finished up to and including `position`
   RECORD_STREAM = 4,   // no body: the stream table has changed (a new stream, or a start was resolved): sinks look at it
   RECORD_BARRIER = 5,  // no body: sinks commit what they hold at once; `position` numbers it

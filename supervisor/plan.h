@@ -38,7 +38,7 @@ struct plan_worker {
   const char *input;   // the name by which its SQL reads its input, where the edge does not end with it; NULL: it does
   uint64_t ring_bytes; // capacity of its output ring; 0 for a sink
   unsigned *dead_nodes;
-  size_t dead_node_count; // a sink: nodes whose dead letters it stores (it is the first sink behind them in file order)
+  size_t dead_node_count; // a sink: nodes whose dead letters it stores (plan_deal_dead_nodes)
 };
 
 struct plan_chain {  // one source, or topic that is read, and everything behind it; it runs in `lanes` copies

@@ -74,7 +74,7 @@ void plan_check_keys(struct draft *d);
 void plan_files(struct draft *d);
 
 // Decides which sink of a chain stores whose dead letters.
-void plan_deal_dead_nodes(struct plan_chain *chain);
+void plan_deal_dead_nodes(const struct plan *p, struct plan_chain *chain);
 
 struct job_value plan_settings(const struct plan_node *node);
 // One more pair in the node's settings; the value is msgpack.

@@ -130,14 +130,26 @@ static bool is_behind(const struct plan_chain *chain, size_t worker, size_t abov
   return worker == above;
 }
 
-// Each worker's dead letters go to one sink: of those behind it the one that stands first in the file.
-void plan_deal_dead_nodes(struct plan_chain *chain) {
+// Whether weir can list what the sink keeps, and send it again: not so where its letters are messages of `dead_letters.topic`.
+static bool keeps_letters(const struct plan_node *sink) {
+  return sink->kind->store && !job_has(job_get(plan_settings(sink), "dead_topic"));
+}
+
+// Which of two sinks gets the letters of a node before both: the order of the sections in the file must not decide what can be retried.
+static bool is_better(const struct plan *p, unsigned sink, unsigned than) {
+  bool keeps = keeps_letters(&p->nodes[sink]);
+  if (keeps != keeps_letters(&p->nodes[than])) return keeps;
+  return sink < than;
+}
+
+// Each worker's dead letters go to one sink behind it: the first in the file that keeps letters, or the first one if none does.
+void plan_deal_dead_nodes(const struct plan *p, struct plan_chain *chain) {
   for (size_t w = 0; w < chain->worker_count; w++) {
     size_t first = chain->worker_count;
     if (chain->workers[w].kind->role == WORKER_SINKER) continue;
     for (size_t s = w + 1; s < chain->worker_count; s++) {
       if (chain->workers[s].kind->role != WORKER_SINKER || !is_behind(chain, s, w)) continue;
-      if (first == chain->worker_count || chain->workers[s].node < chain->workers[first].node) first = s;
+      if (first == chain->worker_count || is_better(p, chain->workers[s].node, chain->workers[first].node)) first = s;
     }
     if (first == chain->worker_count) continue;
     struct plan_worker *sink = &chain->workers[first];
@@ -222,7 +234,7 @@ static void grow_chain(struct draft *d, size_t source, bool *useful) {
   grow_behind(&g, 0, source, p->nodes[source].name);
   for (size_t i = 0; i < chain->worker_count; i++)
     if (chain->workers[i].children > 0) chain->workers[i].ring_bytes = ring_bytes(&g, i);
-  plan_deal_dead_nodes(chain);
+  plan_deal_dead_nodes(p, chain);
 }
 
 // Whether a chain begins at the node: something useful reads it.

@@ -119,7 +119,7 @@ static void chain_add(struct draft *d, size_t sink, size_t topic, const struct w
       (struct plan_worker){.node = (unsigned)source, .kind = reader, .children = 1, .edge = memory_text(""), .ring_bytes = ring_bytes};
   chain->workers[1] =
       (struct plan_worker){.node = (unsigned)topic, .kind = p->nodes[topic].kind, .edge = memory_text(p->nodes[source].name)};
-  plan_deal_dead_nodes(chain);
+  plan_deal_dead_nodes(p, chain);
 }
 
 static bool is_in_a_chain(const struct plan *p, size_t node) {

@@ -153,7 +153,7 @@ static const struct plan_chain *chain_make(struct plan *plan, size_t node, bool 
                                                                .edge = memory_text(""),
                                                                .ring_bytes = ring_of_root(from, branch, of_source)};
   branch_copy(chain, from, branch, of_source, name, of->name);
-  plan_deal_dead_nodes(chain);
+  plan_deal_dead_nodes(plan, chain);
   root_settings(plan, chain, of, from->workers[branch].kind, &plan->nodes[root].settings);
   return chain;
 }

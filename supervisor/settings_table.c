@@ -56,9 +56,9 @@ static const struct setting_table kafka_group = {.place = SETTINGS_GROUP, ROWS(k
 static const struct setting dead_rows[] = {
     {.name = "topic",
      .type = SETTING_TEXT,
-     .help =
-         "Kafka topic for dead letters: a copy of each that a table or file stores, and the only place of those of a topic that is "
-         "written, which are in the transaction of its rows and cannot be sent again by `weir dlq retry`. Without brokers it is not used."},
+     .help = "Kafka topic for dead letters: a copy of each that a table or file stores, and the only place of those of a topic that is "
+             "written and of nodes with nothing but such topics behind them, which are in the transaction of its rows and cannot be sent "
+             "again by `weir dlq retry`. What feeds a table or file, too, has its letters there. Without brokers it is not used."},
     {.name = "stop_above",
      .type = SETTING_RATIO,
      .flags = SETTING_LIVE,

@@ -124,8 +124,8 @@ void stores_tell_of_topics(const struct plan *plan) {
     char *dead = node->at_brokers && node->kind && !node->copies ? job_text(plan_settings(node), "dead_topic", "") : NULL;
     if (dead && *dead)
       fprintf(stderr,
-              "weir dlq: the dead letters of what flows into topic %s lie in topic %s only: they are read there, and cannot be sent again "
-              "from here\n",
+              "weir dlq: the dead letters of topic %s, and of what flows into it alone, lie in topic %s only: they are read there, and "
+              "cannot be sent again from here\n",
               node->name, dead);
     free(dead);
   }

@@ -78,7 +78,8 @@ const struct verb_row verb_rows[VERBS] = {
                       "\n"
                       "--since is a time (2025-11-08T12:00:00Z) or how long ago (2h). Letters lie where their sink stores them, beside a\n"
                       "running instance or without one: table weir_dead of a database, dead.db of the state folder. With\n"
-                      "dead_letters.topic those of what flows into a topic lie in that topic only, in the transaction of its rows.\n"
+                      "dead_letters.topic those of a topic, and of what flows into topics alone, lie in that topic only, in the\n"
+                      "transaction of its rows.\n"
                       "\n"
                       "Exit codes: 0; 1 a store cannot be reached, or there is no such letter; 2 the command line or the file.",
                   .examples = "weir dlq list pipelines/eonet.yaml --code cast --since 1d\n"

@@ -316,6 +316,32 @@ def test_a_retry_says_what_lies_in_a_topic_only(kafka, topics, weir):
     assert kafka.count(through.dead) == 6
 
 
+ORDERS = {"topics": "topics:\n  t: {from: a, topic: %(own)s.t, key: id}\n",
+          "sinks": "sinks:\n  out: {from: a, type: table, url: '%(url)s', table: t}\n"}
+
+
+@pytest.mark.parametrize("first, second", [("topics", "sinks"), ("sinks", "topics")])
+def test_letters_can_be_sent_again_in_whatever_order_the_file_stands(kafka, sqlite_target, pipeline, weir, first, second):
+    """A stage feeds a topic and a table: its letters lie at the table, with a copy in the topic of dead letters."""
+    own = "o%d-%d" % (os.getpid(), random.randrange(1 << 30))
+
+    def write(bad):
+        return pipeline(("pipeline: %(own)s\nkafka: {brokers: '%(brokers)s'}\ndead_letters: {topic: %(own)s.dead}\n"
+                         "sources:\n  numbers: {type: generate, sql: SELECT n AS id, count: 50}\n"
+                         "transforms:\n  a: {sql: SELECT id FROM numbers, columns: {id: bigint not null}, checks: {c: id %% %(bad)d <> 0}}\n"
+                         + ORDERS[first] + ORDERS[second]) % {"own": own, "brokers": kafka.servers, "bad": bad, "url": sqlite_target.url})
+    file = write(10)
+    done = weir("run", file, "--once")
+    assert done.code == 0, done
+    assert [(one["node"], one["sink"]) for one in weir("dlq", "list", file, "--json").json] == [("a", "out")] * 5
+    assert sorted(json.loads(record.value)["id"] for record in kafka.read(own + ".dead")) == [10, 20, 30, 40, 50]
+    again = weir("dlq", "retry", write(1000))
+    assert again.code == 0, again
+    assert sorted(one for one, in sqlite_target.query("SELECT id FROM t")) == list(range(1, 51))
+    assert sorted(json.loads(record.value)["id"] for record in kafka.read(own + ".t")) == list(range(1, 51))
+    assert weir("dlq", "list", file, "--json").json == []
+
+
 def test_positions_of_topics(kafka, topics, weir):
     """`weir positions` shows and changes what lies in weir_positions as it does with a database."""
     through = topics(100)

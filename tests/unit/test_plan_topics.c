@@ -127,6 +127,48 @@ static void test_dead_letters_are_copied(void **state) {
   assert_broken("dead_letters: {topic: 'a b'}\n" KAFKA SOURCE "sinks:\n" SINK("two", "lines"), 1, 23, "a topic's name has letters");
 }
 
+// Names of the nodes whose dead letters the sink stores, joined by ",", in all chains.
+static char *letters_at(const struct plan *p, const char *sink) {
+  struct buffer all = {0};
+  for (size_t c = 0; c < p->chain_count; c++)
+    for (size_t w = 0; w < p->chains[c].worker_count; w++) {
+      const struct plan_worker *worker = &p->chains[c].workers[w];
+      for (size_t d = 0; d < worker->dead_node_count && worker->node == node_index(p, sink); d++)
+        buffer_print(&all, "%s%s", all.length ? "," : "", p->nodes[worker->dead_nodes[d]].name);
+    }
+  char *text = memory_text(buffer_cstring(&all));
+  buffer_free(&all);
+  return text;
+}
+
+static void assert_letters(const char *file, const char *sink, const char *wanted) {
+  struct made m = make_good(file);
+  char *nodes = letters_at(m.plan, sink);
+  assert_string_equal(nodes, wanted);
+  free(nodes);
+  done(&m);
+}
+
+#define CHECKED    KAFKA SOURCE "transforms:\n  a: {sql: SELECT id FROM lines, checks: {c: id > 0}}\n"
+#define TWO_TOPICS "topics:\n  t: {from: a}\n  u: {from: a}\n"
+#define TWO_SINKS  "sinks:\n" TOPIC_TABLE("out", "a", "mode: append") SINK("copy", "a")
+#define GONE       "dead_letters: {topic: gone}\n"
+
+// Not the order of the sections decides whether a letter can be sent again.
+static void test_letters_go_where_they_can_be_retried(void **state) {
+  (void)state;
+  assert_letters(GONE CHECKED TWO_TOPICS TWO_SINKS, "out", "lines,a");
+  assert_letters(GONE CHECKED TWO_SINKS TWO_TOPICS, "out", "lines,a");
+  assert_letters(GONE CHECKED TWO_TOPICS "sinks:\n" SINK("copy", "a"), "copy", "lines,a");
+  // Each node has a choice only of the sinks behind it; topics alone go by the order of the file.
+  assert_letters(GONE CHECKED TWO_TOPICS "sinks:\n" SINK("copy", "lines"), "t", "a");
+  assert_letters(GONE CHECKED TWO_TOPICS "sinks:\n" SINK("copy", "lines"), "copy", "lines");
+  assert_letters(GONE CHECKED TWO_TOPICS, "t", "lines,a");
+  // A topic whose letters lie in the state folder is as good as a table.
+  assert_letters(CHECKED TWO_TOPICS TWO_SINKS, "t", "lines,a");
+  assert_letters(CHECKED TWO_SINKS TWO_TOPICS, "out", "lines,a");
+}
+
 static void test_columns_go_through_topics(void **state) {
   (void)state;
   struct made m = make_good(through);
@@ -340,6 +382,7 @@ int main(void) {
       cmocka_unit_test(test_chains_end_and_begin_at_topics),
       cmocka_unit_test(test_workers_are_told),
       cmocka_unit_test(test_dead_letters_are_copied),
+      cmocka_unit_test(test_letters_go_where_they_can_be_retried),
       cmocka_unit_test(test_columns_go_through_topics),
       cmocka_unit_test(test_what_flows),
       cmocka_unit_test(test_one_name_at_the_brokers),
