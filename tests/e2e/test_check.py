@@ -164,6 +164,12 @@ BROKEN = {
         [(4, 25, "gives a silent instance up after 10 s", "60000", None), (5, 17, "use linger.ms or batch.num.messages", "100", None),
          (6, 24, "use max.message.bytes of the topic, or fetch.max.bytes", "2000000", None),
          (7, 22, "what else is read says `topic` of the topic", "^x", None)]),
+    "options that the client of a writer would refuse": (
+        "kafka:\n  brokers: h:9092\n  options:\n    max.in.flight: 6\n    max.in.flight.requests.per.connection: 6\n    retries: 0\n"
+        "    message.send.max.retries: 0\n    queuing.strategy: lifo\n" + SOURCE + "topics:\n  t: {from: lines}\n",
+        [(4, 20, "its writers are idempotent", "6", None), (5, 44, "its writers are idempotent", "6", None),
+         (6, 14, "its writers are idempotent", "0", None), (7, 31, "its writers are idempotent", "0", None),
+         (8, 23, "its writers are idempotent", "lifo", None)]),
     "a password among the options, in a line of its own": (
         "kafka:\n  brokers: h:9092\n  options:\n    sasl.password:\n      hunter2\n" + SOURCE + "topics:\n  t: {from: lines}\n",
         [(5, 7, "sasl.password", "*******", None)]),

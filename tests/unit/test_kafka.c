@@ -91,6 +91,24 @@ static void options_without_effect_are_refused(void **state) {
   }
 }
 
+// What librdkafka refuses only when the writer's client is made, which would end a run that the check had passed.
+static void options_against_idempotence_are_refused(void **state) {
+  (void)state;
+  static const char *const given[][2] = {{"max.in.flight", "6"},
+                                         {"max.in.flight.requests.per.connection", "6"},
+                                         {"retries", "0"},
+                                         {"message.send.max.retries", "0"},
+                                         {"queuing.strategy", "lifo"}};
+  char text[200], line[300];
+  for (size_t i = 0; i < sizeof given / sizeof *given; i++) {
+    snprintf(text, sizeof text, "{\"brokers\":\"b:1\",\"options\":{\"%s\":\"%s\"}}", given[i][0], given[i][1]);
+    snprintf(line, sizeof line, "options.%s: the option %s is decided by weir: its writers are idempotent, ", given[i][0], given[i][0]);
+    struct heard h = check(text);
+    assert_int_equal(h.count, 1);
+    assert_ptr_equal(strstr(h.all, line), h.all);
+  }
+}
+
 static void login_is_checked(void **state) {
   (void)state;
   assert_int_equal(
@@ -146,6 +164,7 @@ int main(void) {
       cmocka_unit_test(good_options_pass),
       cmocka_unit_test(bad_options_are_all_told),
       cmocka_unit_test(options_without_effect_are_refused),
+      cmocka_unit_test(options_against_idempotence_are_refused),
       cmocka_unit_test(login_is_checked),
       cmocka_unit_test(brokers_are_hosts_and_ports),
       cmocka_unit_test(line_is_encrypted_to_other_machines),

@@ -66,12 +66,20 @@ static const struct refusal refusals[] = {
 
 #define MEMBERS "a successor counts on it that the group gives a silent instance up after 10 s and a stuck one after 45 s; leave it out"
 
-// What weir sets behind the user's options for other reasons than exactly once: a value of theirs would have no effect.
+#define IDEMPOTENT "its writers are idempotent, so the library settles the order and the repeats of what it sends; leave it out"
+
+// What weir decides for other reasons than exactly once: a value of the user's would have no effect, or would be
+// refused when the client is made.
 static const struct refusal decided[] = {
     {"session.timeout.ms", MEMBERS},
     {"heartbeat.interval.ms", MEMBERS},
     {"max.poll.interval.ms", MEMBERS},
     {"group.protocol", "its group deals out all partitions at once, as only the classic protocol does; leave it out"},
+    {"max.in.flight", IDEMPOTENT},
+    {"max.in.flight.requests.per.connection", IDEMPOTENT},
+    {"retries", IDEMPOTENT},
+    {"message.send.max.retries", IDEMPOTENT},
+    {"queuing.strategy", IDEMPOTENT},
     {"topic.blacklist", "it leaves out the brokers' own topics and weir_positions; what else is read says `topic` of the topic"},
     {"batch.size", "a batch is as large as the topics take; use linger.ms or batch.num.messages, or max.message.bytes of the topic"},
     {"message.max.bytes",
