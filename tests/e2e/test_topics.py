@@ -167,6 +167,18 @@ def test_status(topics, start, weir):
     assert "worker=raw:writer/0" in ended.err and "worker=raw:reader/0" in ended.err, ended
 
 
+def test_options_of_one_kind_of_client_are_no_warning(topics, weir):
+    """One map is for all clients of a run: writers, readers, and those that look at topics."""
+    through = topics(100)
+    through.file.write_text(through.file.read_text().replace(
+        '"}\nsources', '", options: {linger.ms: 7, queue.buffering.max.kbytes: 100000, fetch.wait.max.ms: 70, check.crcs: false}}\nsources', 1))
+    assert "linger.ms" in through.file.read_text()
+    done = weir("run", through.file, "--once")
+    assert done.code == 0, done
+    assert "CONFWARN" not in done.err and "will be ignored" not in done.err, done
+    through.check()
+
+
 COPIES = """
 pipeline: %(dead)s
 kafka: {brokers: "%(brokers)s"}

@@ -12,6 +12,7 @@
 #include "proto/buffer.h"
 #include "proto/json.h"
 #include "workers/clients/kafka.h"
+#include "workers/clients/kafka_parts.h"
 
 // The map `kafka` as the job carries it, from JSON.
 static struct job_value map_of(const char *json, struct buffer *out) {
@@ -109,6 +110,35 @@ static void options_against_idempotence_are_refused(void **state) {
   }
 }
 
+static void assert_property(rd_kafka_type_t type, const char *name, bool wanted) {
+  struct buffer b = {0};
+  struct error e = {0};
+  char value[100] = "";
+  size_t room = sizeof value;
+  struct job_value map = map_of("{\"brokers\": \"b:1\", \"options\": {\"linger.ms\": 77, \"fetch.wait.max.ms\": 77, "
+                                "\"queue.buffering.max.kbytes\": 77, \"statistics.interval.ms\": 77}}",
+                                &b);
+  rd_kafka_conf_t *conf = kafka_configuration(map, type, "me", NULL, 0, &e);
+  assert_non_null(conf);
+  assert_int_equal(rd_kafka_conf_get(conf, name, value, &room), RD_KAFKA_CONF_OK);
+  assert_true((strcmp(value, "77") == 0) == wanted);
+  rd_kafka_conf_destroy(conf);
+  buffer_free(&b);
+}
+
+// The library warns of what is for the other kind.
+static void options_go_to_clients_of_their_kind(void **state) {
+  (void)state;
+  assert_property(RD_KAFKA_PRODUCER, "linger.ms", true);
+  assert_property(RD_KAFKA_CONSUMER, "linger.ms", false);
+  assert_property(RD_KAFKA_PRODUCER, "queue.buffering.max.kbytes", true);
+  assert_property(RD_KAFKA_CONSUMER, "queue.buffering.max.kbytes", false);
+  assert_property(RD_KAFKA_PRODUCER, "fetch.wait.max.ms", false);
+  assert_property(RD_KAFKA_CONSUMER, "fetch.wait.max.ms", true);
+  assert_property(RD_KAFKA_PRODUCER, "statistics.interval.ms", true);
+  assert_property(RD_KAFKA_CONSUMER, "statistics.interval.ms", true);
+}
+
 static void login_is_checked(void **state) {
   (void)state;
   assert_int_equal(
@@ -165,6 +195,7 @@ int main(void) {
       cmocka_unit_test(bad_options_are_all_told),
       cmocka_unit_test(options_without_effect_are_refused),
       cmocka_unit_test(options_against_idempotence_are_refused),
+      cmocka_unit_test(options_go_to_clients_of_their_kind),
       cmocka_unit_test(login_is_checked),
       cmocka_unit_test(brokers_are_hosts_and_ports),
       cmocka_unit_test(line_is_encrypted_to_other_machines),

@@ -219,15 +219,16 @@ static const struct kafka_option general[] = {
     // client
 };
 
-rd_kafka_conf_t *kafka_configuration(struct job_value kafka, const char *client, const struct kafka_option *defaults, size_t count,
-                                     struct error *e) {
+rd_kafka_conf_t *kafka_configuration(struct job_value kafka, rd_kafka_type_t type, const char *client, const struct kafka_option *defaults,
+                                     size_t count, struct error *e) {
+  enum kafka_kind kind = type == RD_KAFKA_PRODUCER ? KAFKA_PRODUCERS : KAFKA_CONSUMERS;
   rd_kafka_conf_t *conf = rd_kafka_conf_new();
   char *brokers = job_text(kafka, "brokers", "");
   bool good = kafka_set(conf, "client.id", client, e);
   for (size_t i = 0; good && i < sizeof general / sizeof *general; i++) good = kafka_set(conf, general[i].name, general[i].value, e);
   for (size_t i = 0; good && i < count; i++) good = kafka_set(conf, defaults[i].name, defaults[i].value, e);
-  good = good && kafka_options_set(conf, job_get(kafka, "options"), NULL, NULL, e) && kafka_set(conf, "bootstrap.servers", brokers, e) &&
-         security_set(conf, kafka, e);
+  good = good && kafka_options_set(conf, kind, job_get(kafka, "options"), NULL, NULL, e) &&
+         kafka_set(conf, "bootstrap.servers", brokers, e) && security_set(conf, kafka, e);
   free(brokers);
   if (good) {
     rd_kafka_conf_set_log_cb(conf, log_heard);
@@ -256,7 +257,7 @@ void kafka_check(struct job_value kafka, kafka_finding *find, void *context) {
   if (wrong) find(context, "brokers", NULL, wrong);
   free(brokers);
   rd_kafka_conf_t *conf = rd_kafka_conf_new();
-  kafka_options_set(conf, job_get(kafka, "options"), find, context, &e);
+  kafka_options_set(conf, KAFKA_ANY, job_get(kafka, "options"), find, context, &e);
   struct error security = {0};
   if (!security_set(conf, kafka, &security)) {
     bool of_sasl = strcmp(security.code, "mechanism") == 0 || strcmp(security.code, "user") == 0 || strcmp(security.code, "password") == 0;

@@ -14,7 +14,7 @@
 enum { SLICE_MS = 1000, ABSENT_MS = 3000, ERROR_ROOM = 512 };
 
 struct kafka_admin *kafka_admin_open(const struct kafka_admin_setup *setup, struct error *e) {
-  rd_kafka_conf_t *conf = kafka_configuration(setup->kafka, setup->client, NULL, 0, e);
+  rd_kafka_conf_t *conf = kafka_configuration(setup->kafka, RD_KAFKA_CONSUMER, setup->client, NULL, 0, e);
   if (!conf) return NULL;
   struct kafka_admin *a = memory_get(sizeof *a);
   a->setup = *setup;

@@ -107,7 +107,7 @@ static rd_kafka_conf_t *configuration(struct kafka_consumer *c, struct job_value
       {"enable.auto.commit", "false"},       {"enable.auto.offset.store", "false"}, {"auto.offset.reset", "error"},
       {"isolation.level", "read_committed"}, {"enable.partition.eof", "true"},      {"allow.auto.create.topics", "false"},
   };
-  rd_kafka_conf_t *conf = kafka_configuration(kafka, client, defaults, sizeof defaults / sizeof *defaults, e);
+  rd_kafka_conf_t *conf = kafka_configuration(kafka, RD_KAFKA_CONSUMER, client, defaults, sizeof defaults / sizeof *defaults, e);
   if (!conf) return NULL;
   bool good = kafka_set(conf, "group.id", group, e) && (!member || member_set(conf, member, e));
   for (size_t i = 0; good && i < sizeof fixed / sizeof *fixed; i++) good = kafka_set(conf, fixed[i].name, fixed[i].value, e);

@@ -1,7 +1,9 @@
 // The `options:` of the pipeline file: which of librdkafka's properties a user may set, checked against the library's own list.
 //
 // Called by kafka.c. What weir must decide itself to keep its promises, or what has a setting of its own, is refused with a word on what to
-// use instead; everything else is left to the library to judge.
+// use instead; everything else is left to the library to judge. One map is for all clients: each gets what is meant for its kind, because
+// the library warns of the rest at every start.
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -68,8 +70,8 @@ static const struct refusal refusals[] = {
 
 #define IDEMPOTENT "its writers are idempotent, so the library settles the order and the repeats of what it sends; leave it out"
 
-// What weir decides for other reasons than exactly once: a value of the user's would have no effect, or would be
-// refused when the client is made.
+// What weir decides for other reasons than exactly once: a value of the user's would have no effect, or would be refused when the client is
+// made.
 static const struct refusal decided[] = {
     {"session.timeout.ms", MEMBERS},
     {"heartbeat.interval.ms", MEMBERS},
@@ -109,6 +111,39 @@ static bool is_refused(const char *option, struct error *e) {
   return false;
 }
 
+// ---- consumers and producers
+
+// The library's own list, one property a line: "linger.ms    |  P  | 0 .. 900000 | ...". NULL: it cannot be had. Owned by the caller.
+static char *property_list(void) {
+  char *list = NULL;
+  size_t length = 0;
+  FILE *out = open_memstream(&list, &length);
+  if (!out) return NULL;
+  rd_kafka_conf_properties_show(out);
+  if (fclose(out) == 0) return list;
+  free(list);
+  return NULL;
+}
+
+// 'C': for consumers, 'P': for producers, anything else: for both, or not listed.
+static char kind_of(const char *list, const char *name) {
+  size_t length = strlen(name);
+  for (const char *line = list; line; line = strchr(line, '\n')) {
+    line += *line == '\n';
+    if (strncmp(line, name, length) != 0) continue;
+    const char *bar = line + length + strspn(line + length, " ");
+    if (*bar == '|') return bar[1 + strspn(bar + 1, " ")];
+  }
+  return '\0';
+}
+
+static bool is_for(enum kafka_kind kind, const char *list, const char *name) {
+  if (kind == KAFKA_ANY) return true;
+  return kind_of(list, name) != (kind == KAFKA_CONSUMERS ? 'P' : 'C');
+}
+
+// ---- setting them
+
 // One option into conf. The library's text names the property and what it may be; a value is in it only where the property is no secret,
 // and those that are secrets were refused before.
 static bool option_set(rd_kafka_conf_t *conf, const char *name, const char *value, struct error *e) {
@@ -116,7 +151,9 @@ static bool option_set(rd_kafka_conf_t *conf, const char *name, const char *valu
   return kafka_set(conf, name, value, e);
 }
 
-bool kafka_options_set(rd_kafka_conf_t *conf, struct job_value options, kafka_finding *find, void *context, struct error *e) {
+bool kafka_options_set(rd_kafka_conf_t *conf, enum kafka_kind kind, struct job_value options, kafka_finding *find, void *context,
+                       struct error *e) {
+  char *list = kind != KAFKA_ANY && job_has(options) ? property_list() : NULL;
   struct job_walk walk = job_walk_start(options);
   struct job_value value;
   char *name;
@@ -126,7 +163,7 @@ bool kafka_options_set(rd_kafka_conf_t *conf, struct job_value options, kafka_fi
     struct error found = {0};
     if (!text)
       error_set(&found, ERROR_CONFIG, "option", "the option %s has no value", name);
-    else if (!option_set(conf, name, text, &found))
+    else if (is_for(kind, list, name) && !option_set(conf, name, text, &found))
       good = false;
     if (error_is_set(&found)) {
       good = false;
@@ -138,5 +175,6 @@ bool kafka_options_set(rd_kafka_conf_t *conf, struct job_value options, kafka_fi
     free(text);
     free(name);
   }
+  free(list);
   return good;
 }

@@ -1,5 +1,5 @@
 // What the parts of the Kafka client share: configurations, and what an error of librdkafka means. Included by workers/clients/kafka*.c
-// only.
+// and their unit test only.
 #pragma once
 #include <librdkafka/rdkafka.h>
 
@@ -9,10 +9,11 @@ struct kafka_option {
   const char *name, *value;
 };
 
-// A configuration: weir's general defaults, then `defaults` of the client, then what the file says under `options`, then brokers and
-// security. What must not be overridden the caller sets behind this, with kafka_set. `client` becomes client.id. NULL: e, ERROR_CONFIG.
-rd_kafka_conf_t *kafka_configuration(struct job_value kafka, const char *client, const struct kafka_option *defaults, size_t count,
-                                     struct error *e);
+// A configuration: weir's general defaults, then `defaults` of the client, then what the file says under `options` for clients
+// of this type, then brokers and security. What must not be overridden the caller sets behind this, with kafka_set. `client` becomes
+// client.id. NULL: e, ERROR_CONFIG.
+rd_kafka_conf_t *kafka_configuration(struct job_value kafka, rd_kafka_type_t type, const char *client, const struct kafka_option *defaults,
+                                     size_t count, struct error *e);
 bool kafka_set(rd_kafka_conf_t *conf, const char *name, const char *value, struct error *e);
 // Makes the handle and takes over conf, also on failure. NULL: e. Only ever after fork: this starts threads.
 rd_kafka_t *kafka_new(rd_kafka_type_t type, rd_kafka_conf_t *conf, struct error *e);

@@ -138,7 +138,8 @@ static bool configure(rd_kafka_conf_t *conf, struct kafka_producer *p, struct er
 }
 
 struct kafka_producer *kafka_producer_open(const struct kafka_producer_setup *setup, struct error *e) {
-  rd_kafka_conf_t *conf = kafka_configuration(setup->kafka, setup->client, defaults, sizeof defaults / sizeof *defaults, e);
+  rd_kafka_conf_t *conf =
+      kafka_configuration(setup->kafka, RD_KAFKA_PRODUCER, setup->client, defaults, sizeof defaults / sizeof *defaults, e);
   if (!conf) return NULL;
   struct kafka_producer *p = memory_get(sizeof *p);
   p->setup = *setup;
