@@ -285,6 +285,24 @@ def test_a_topic_made_anew_is_noticed_by_its_records(weir, write, kafka, sqlite_
     assert numbers(sqlite_target) == list(range(20)) + list(range(100, 150))
 
 
+@pytest.mark.parametrize("assign", ["static", "group"])
+def test_a_topic_made_anew_while_it_is_read_is_noticed(start, write, kafka, sqlite_target, assign):
+    """The new topic has a record at the position that the old one had come to: reading on there would leave out what lies before it."""
+    topic = kafka.create_topic()
+    kafka.produce(topic, records(*range(20)))
+    running = start(write("topic: %s\nassign: %s" % (topic, assign)))
+    wait_for(running, sqlite_target, 20)
+    kafka.delete_topic(topic)
+    eventually("it sees that the topic is gone", lambda: "does not exist" in running.err or not running.alive)
+    kafka.create_topic(topic)
+    kafka.produce(topic, records(*range(100, 140)))
+    eventually("it goes on, or stops", lambda: not running.alive or count(sqlite_target, "out") > 20)
+    assert not running.alive, "records 100 to 119 are left out: %s" % numbers(sqlite_target)
+    result = running.wait()
+    assert result.code == 1 and "is not the one that was read there" in result.err and "weir positions set" in result.err, result
+    assert numbers(sqlite_target) == list(range(20))
+
+
 def delete_records(kafka, topic, before):
     """DeleteRecords of Kafka's protocol (key 21, version 0) by hand: what retention does sooner or later."""
     body = struct.pack(">i", 1) + kafka_server.text(topic) + struct.pack(">iiqi", 1, 0, before, 10000)

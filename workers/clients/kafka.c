@@ -23,6 +23,7 @@ static struct {
   uint64_t since_ns;
   unsigned shown, left_out;
   char report[ERROR_TEXT];
+  bool topic_gone; // it has reported that a topic is not there
 } told = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 static enum log_level level_of(int syslog_level) {
@@ -76,7 +77,17 @@ static void error_heard(rd_kafka_t *rk, int code, const char *reason, void *cont
   (void)rk, (void)context;
   pthread_mutex_lock(&told.lock);
   (void)snprintf(told.report, sizeof told.report, "%s (%s%s)", reason, rd_kafka_err2str((rd_kafka_resp_err_t)code), scram_hint(reason));
+  told.topic_gone |= code == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART || code == RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC ||
+                     code == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION;
   pthread_mutex_unlock(&told.lock);
+}
+
+bool kafka_last_topic_gone(void) {
+  pthread_mutex_lock(&told.lock);
+  bool gone = told.topic_gone;
+  told.topic_gone = false;
+  pthread_mutex_unlock(&told.lock);
+  return gone;
 }
 
 void kafka_last_report(char *out) {

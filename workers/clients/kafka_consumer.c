@@ -210,6 +210,14 @@ const char *kafka_consumer_cluster(struct kafka_consumer *c, int wait_ms, struct
   return c->cluster;
 }
 
+char *kafka_consumer_other_cluster(struct kafka_consumer *c) {
+  char *id = rd_kafka_clusterid(c->handle, 0);
+  if (!id) return NULL;
+  char *other = c->cluster && strcmp(c->cluster, id) != 0 ? memory_text(id) : NULL;
+  rd_kafka_mem_free(c->handle, id);
+  return other;
+}
+
 uint32_t kafka_consumer_topic(struct kafka_consumer *c, const char *name) {
   for (uint32_t i = 0; i < c->topic_count; i++)
     if (strcmp(c->topics[i], name) == 0) return i;
@@ -300,22 +308,24 @@ static bool offset_read(const struct kafka_consumer *c, const rd_kafka_topic_par
   return false;
 }
 
-bool kafka_consumer_offsets(struct kafka_consumer *c, struct kafka_partition *all, size_t count, int64_t millis, int wait_ms,
-                            struct error *e) {
+bool kafka_consumer_offsets_since(struct kafka_consumer *c, struct kafka_partition *all, size_t count, int wait_ms, struct error *e) {
   if (count == 0) return true;
   rd_kafka_topic_partition_list_t *list = list_of(c, all, count);
-  for (int i = 0; i < list->cnt; i++) list->elems[i].offset = millis;
   rd_kafka_resp_err_t code = rd_kafka_offsets_for_times(c->handle, list, wait_ms);
-  bool good = code == RD_KAFKA_RESP_ERR_NO_ERROR, behind = false;
+  bool good = code == RD_KAFKA_RESP_ERR_NO_ERROR;
   if (!good) kafka_error(e, code, "asking the brokers for offsets", NULL);
-  for (size_t i = 0; good && i < count; i++) {
-    good = offset_read(c, list, &all[i], e);
-    behind = behind || all[i].offset == RD_KAFKA_OFFSET_END;
-  }
+  for (size_t i = 0; good && i < count; i++) good = offset_read(c, list, &all[i], e);
   rd_kafka_topic_partition_list_destroy(list);
-  if (!good || !behind || millis == KAFKA_END) return good;
+  return good;
+}
+
+bool kafka_consumer_offsets(struct kafka_consumer *c, struct kafka_partition *all, size_t count, int64_t millis, int wait_ms,
+                            struct error *e) {
+  for (size_t i = 0; i < count; i++) all[i].offset = millis;
+  if (!kafka_consumer_offsets_since(c, all, count, wait_ms, e)) return false;
+  bool good = true;
   // No record with that time or a later one: those begin at the end.
-  for (size_t i = 0; good && i < count; i++)
+  for (size_t i = 0; good && millis != KAFKA_END && i < count; i++)
     if (all[i].offset == RD_KAFKA_OFFSET_END) good = kafka_consumer_offsets(c, &all[i], 1, KAFKA_END, wait_ms, e);
   return good;
 }
@@ -436,6 +446,11 @@ void kafka_consumer_serve(struct kafka_consumer *c) {
 void kafka_consumer_trouble(struct kafka_consumer *c, char *out) {
   (void)c;
   kafka_last_report(out);
+}
+
+bool kafka_consumer_topic_gone(struct kafka_consumer *c) {
+  (void)c;
+  return kafka_last_topic_gone();
 }
 
 // True: the message has no headers, without asking the library, which makes five blocks of memory to find that out (2.0.2).

@@ -47,6 +47,10 @@ bool kafka_consumer_find(struct kafka_consumer *c, const char *name, int wait_ms
 enum { KAFKA_FIRST = -2, KAFKA_END = -1 };
 bool kafka_consumer_offsets(struct kafka_consumer *c, struct kafka_partition *all, size_t count, int64_t millis, int wait_ms,
                             struct error *e);
+// The same, of each the first record since its own time, which stands in `offset`; KAFKA_END where there is none.
+bool kafka_consumer_offsets_since(struct kafka_consumer *c, struct kafka_partition *all, size_t count, int wait_ms, struct error *e);
+// The id of the cluster that answers now where it is not the one of kafka_consumer_cluster, else NULL; owned by the caller.
+char *kafka_consumer_other_cluster(struct kafka_consumer *c);
 
 // ---- reading
 
@@ -94,6 +98,8 @@ bool kafka_consumer_has_more(const struct kafka_consumer *c);
 void kafka_consumer_serve(struct kafka_consumer *c);
 // What the library reported since the last call, "" when nothing; `out` holds ERROR_TEXT bytes.
 void kafka_consumer_trouble(struct kafka_consumer *c, char *out);
+// Whether it has reported since the last call that a topic is not there.
+bool kafka_consumer_topic_gone(struct kafka_consumer *c);
 // The headers of a record, in order; stops when `header` says false.
 typedef bool kafka_header_found(void *context, const char *name, const void *value, size_t length); // value NULL: null
 void kafka_record_headers(const struct kafka_record *record, kafka_header_found *header, void *context);

@@ -24,3 +24,5 @@ enum error_class kafka_error_class(rd_kafka_resp_err_t code);
 // The last thing that the library reported by itself ("no broker answers", "login refused"), for what a waiting worker shows. `out` holds
 // ERROR_TEXT bytes; "" when there was nothing since the last call. Reports arrive while the handle is polled.
 void kafka_last_report(char *out);
+// Whether it has reported since the last call that a topic is not there.
+bool kafka_last_topic_gone(void);

@@ -93,6 +93,7 @@ bool topic_wait_out(struct topic_source *t, struct error *e) {
 
 void topic_works(struct topic_source *t) {
   if (t->outage) {
+    t->next_renewed = 0; // and may be another one
     log_say(LOG_LEVEL_INFO, "what was waited for is there");
     slot_error_set(&t->w->slot, "");
   }
@@ -175,6 +176,7 @@ static bool record_take(struct topic_source *t, const struct kafka_record *r, st
                                .tombstone = !r->value};
   worker_hand(t->w, input.stream, input.position);
   p->next = r->offset + 1;
+  if (r->millis > p->last_millis && r->millis < INT64_MAX / 1000) p->last_millis = r->millis;
   if (r->value_length > TRIM_ABOVE) t->large = true;
   if (worker_is_set_aside(t->w, input.stream, input.position))
     return record_dead(t, &input, r, "poison", "this record killed the worker that took it, again and again", e);
@@ -250,7 +252,17 @@ static bool records_take(struct topic_source *t, bool *some, uint32_t *wanted, s
 
 // ---- on the side
 
-// Once a second: the library's own reports, the group's offsets, now and then the brokers' list of partitions.
+// As soon as something is known to be found again, then now and then.
+static bool renewed_look(struct topic_source *t, uint64_t now, struct error *e) {
+  if (t->outage || now < t->next_renewed) return true;
+  bool marked = false;
+  if (!topic_renewed_check(t, &marked, e)) return false;
+  t->next_renewed = now + (marked ? (uint64_t)LOOK_SECONDS * second_ns : 0);
+  return true;
+}
+
+// Once a second: the library's own reports, the group's offsets, now and then the brokers' list of partitions and what they say of the
+// topic.
 static bool serve(struct topic_source *t, uint64_t now, uint64_t *next_look, struct error *e) {
   char trouble[ERROR_TEXT];
   bool added;
@@ -258,6 +270,11 @@ static bool serve(struct topic_source *t, uint64_t now, uint64_t *next_look, str
   topic_group_tell(t, false);
   if (t->group && !topic_group_look(t, now, e)) return false;
   kafka_consumer_trouble(t->consumer, trouble);
+  if (kafka_consumer_topic_gone(t->consumer) && t->count > 0) {
+    // It may be another one when it is there again, so it is taken up as at a start.
+    error_set(e, ERROR_OUTAGE, "no-topic", "a topic that was read is gone (%s): it is looked for again", trouble);
+    return false;
+  }
   if (trouble[0] && !t->outage) {
     struct error told;
     error_set(&told, ERROR_OUTAGE, "brokers", "%s", trouble);
@@ -265,6 +282,7 @@ static bool serve(struct topic_source *t, uint64_t now, uint64_t *next_look, str
     t->outage = true;
     *next_look = now + LOOK_OUTAGE_SECONDS * second_ns;
   }
+  if (!renewed_look(t, now, e)) return false;
   if (t->group || now < *next_look || (t->w->once && !t->written)) return true;
   bool good = topic_partitions_find(t, false, &added, e);
   *next_look = now + (uint64_t)(t->outage ? LOOK_OUTAGE_SECONDS : LOOK_SECONDS) * second_ns;

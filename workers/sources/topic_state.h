@@ -21,6 +21,12 @@ struct topic_expected {
   uint64_t witness;
 };
 
+// What the brokers have said of a partition: its first record since a time lies at `offset` or behind it.
+struct topic_mark {
+  int64_t millis; // 0: not asked yet
+  int64_t offset;
+};
+
 // Whose a partition is. By hand all are ours for ever; a consumer group takes and gives:
 //
 //   AWAY --given--> OURS --taken, and what was read is durable--> PARKED --given again--> OURS (the same stream goes on)
@@ -37,6 +43,8 @@ struct topic_partition {
   int64_t first, last;             // the log's, when its limits were asked: first offset, and the one behind the last
   int64_t stop;                    // --once: reading ends here; -1: not known yet
   int64_t shown;                   // position last stored under the group
+  int64_t last_millis;             // latest time of the records that were taken; 0: none has one
+  struct topic_mark mark;          // what the next look must find again
   bool settled;                    // announced, and its position fits the log
   struct topic_expected *expected; // owned
   unsigned expected_count;
@@ -68,6 +76,7 @@ struct topic_source {
   struct topic_numbers *topics; // by index at the consumer
   size_t topic_count;
   struct backoff backoff;
+  uint64_t next_renewed; // when topic_renewed_check is due
   struct buffer message; // what the records of the message in hand carry of it
   bool large;            // a large record came: its memory is given back at the next rest
   bool outage;           // shown, and not over yet
@@ -102,7 +111,15 @@ struct topic_partition *topic_partition_of(struct topic_source *t, uint32_t topi
 bool topic_expected_check(struct topic_source *t, struct topic_partition *p, const struct kafka_record *r, struct error *e);
 // An offset that the broker does not have (any more): says which of the reasons it is.
 bool topic_offset_lost(struct topic_source *t, struct topic_partition *p, struct error *e);
+// What an operator can do about a position that does not fit the log. Owned by the caller.
+char *topic_choices(const struct topic_source *t, const struct topic_partition *p);
 void topic_partitions_free(struct topic_source *t);
+
+// ---- topic_renewed.c
+
+// Whether what is read is still the same topic of the same cluster. *marked: there is something to be found again in each partition that
+// was read. False: e (ERROR_OPERATOR).
+bool topic_renewed_check(struct topic_source *t, bool *marked, struct error *e);
 
 // ---- topic_group.c
 

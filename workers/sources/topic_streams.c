@@ -194,11 +194,10 @@ bool topic_start(void *owner, uint64_t stream, uint64_t *position, struct error 
   return true;
 }
 
-// What an operator can do about a position that does not fit the log. Owned by the caller.
-static char *choices_text(const struct topic_source *t, const struct topic_partition *p) {
+char *topic_choices(const struct topic_source *t, const struct topic_partition *p) {
   char *name = partition_name(t, kafka_consumer_topic_name(t->consumer, p->topic), p->number);
   char *set = choice_positions(job_root(&t->w->job), NULL), *partition = choice_quote(name);
-  char *text = memory_print("Nothing was read or skipped. Choices: bring the topic back as it was; or `%s --source %s --partition %s --to "
+  char *text = memory_print("Choices: bring the topic back as it was; or `%s --source %s --partition %s --to "
                             "earliest` (everything that the topic has now), `--to %" PRId64 "` (only what comes from now on)",
                             set, t->w->source, partition, p->last);
   free(name);
@@ -213,16 +212,16 @@ static bool position_fits(struct topic_source *t, const struct topic_partition *
   // 0 is the very beginning, wherever that is by now.
   bool above = position > (uint64_t)p->last, below = position > 0 && position < (uint64_t)p->first;
   if (!above && !below) return true;
-  char *choices = choices_text(t, p);
+  char *choices = topic_choices(t, p);
   if (above)
     error_set(e, ERROR_OPERATOR, "identity",
               "position %" PRIu64 " of topic %s, partition %d, is beyond its end (%" PRId64
-              "): the topic was made anew, or lost records. %s",
+              "): the topic was made anew, or lost records. Nothing was read or skipped. %s",
               position, topic, p->number, p->last, choices);
   else
     error_set(e, ERROR_OPERATOR, "retention",
               "position %" PRIu64 " of topic %s, partition %d, is before its first record (%" PRId64
-              "): records that were not read are gone by retention. %s",
+              "): records that were not read are gone by retention. Nothing was read or skipped. %s",
               position, topic, p->number, p->first, choices);
   free(choices);
   return false;
@@ -254,11 +253,11 @@ bool topic_expected_check(struct topic_source *t, struct topic_partition *p, con
     const struct topic_expected *x = &p->expected[i];
     if (x->offset > r->offset) p->expected[kept++] = *x;
     if (x->offset != r->offset || x->witness == topic_witness(r->millis, r->key, r->key_length, r->value, r->value_length)) continue;
-    char *choices = choices_text(t, p);
+    char *choices = topic_choices(t, p);
     error_set(e, ERROR_OPERATOR, "identity",
               "the record in front of position %" PRIu64
               " of topic %s, partition %d, is not the one that was read there: the topic was made "
-              "anew. %s",
+              "anew. Nothing was read or skipped. %s",
               x->position, kafka_consumer_topic_name(t->consumer, p->topic), p->number, choices);
     free(choices);
     return false;
