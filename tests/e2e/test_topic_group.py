@@ -174,3 +174,44 @@ def test_records_that_arrive_broken_are_not_passed_over(start, write, kafka, dat
     wait_for(database, 6, [one])
     assert one.stop().code == 0
     check(database, kafka, topic)
+
+
+LETTERS = """
+pipeline: shared
+kafka: {brokers: "%s"}
+topics:
+  input: {topic: %s, assign: group}
+transforms:
+  checked: {sql: SELECT n FROM input, columns: {n: bigint}, checks: {odd: n %% 50 <> 7}}
+sinks:
+  out: {from: checked, type: table, url: "%s", table: numbers}
+dead_letters: {topic: %s, stop_above: 1}
+"""
+
+
+def test_the_others_go_on_with_the_copies_of_dead_letters(start, pipeline, kafka, database, tmp_path):
+    """One store, three instances, of which one copies it: it is stopped in order, then the next one is killed. None of the others ends."""
+    topic, dead = kafka.create_topic(partitions=6), kafka.create_topic()
+    file = pipeline(LETTERS % (kafka.servers, topic, database.url, dead))
+    load = kafka.load(topic, each=20, pause=0.1)
+    running = [start(file, "--state", tmp_path / ("state-%d" % number)) for number in range(3)]
+
+    def copied():
+        return sorted(record.key or record.value for record in kafka.read(dead))
+
+    def stored():
+        return database.query("SELECT count(*) FROM weir_dead")[0][0] if "weir_dead" in database.tables() else 0
+
+    def copies_go_on():
+        before = len(copied())
+        eventually("copies go on", lambda: all(one.alive for one in running) and len(copied()) > before, pause=0.5)
+    copies_go_on()
+    assert running.pop(0).stop().code == 0
+    copies_go_on()
+    running.pop(0).kill_tree()
+    copies_go_on()
+    load.end()
+    eventually("all letters are in the topic", lambda: len(copied()) == stored() > 0, pause=0.5)
+    ids = [dict(record.headers)["weir.id"] for record in kafka.read(dead)]
+    assert len(ids) == len(set(ids)) == stored()
+    assert running[0].stop().code == 0
