@@ -14,7 +14,7 @@
 #include "supervisor/lane.h"
 
 enum { RETRY_STOP_ABOVE = 2 }; // shares end at 1
-enum { JOB_KEYS = 32, JOB_SPARE = 4096, NUMBER_ROOM = 9, LOOKUP_ROOM = 64 };
+enum { JOB_KEYS = 33, JOB_SPARE = 4096, NUMBER_ROOM = 9, LOOKUP_ROOM = 64 };
 
 static void text_put(struct msgpack_writer *w, const char *key, const char *value) {
   msgpack_write_cstring(w, key);
@@ -197,6 +197,7 @@ static void job_put(struct msgpack_writer *w, struct job_fds *fds, const struct 
   bool_put(w, "take_over", i->options.take_over);
   bool_put(w, "fed", lane->chain->fed);
   bool_put(w, "shared", lane->chain->shared);
+  bool_put(w, "takes_turns", lane->chain->takes_turns);
   msgpack_write_cstring(w, "stop_above");
   // What is sent again was dead already: it neither fills the store nor says anything about what the source gives now.
   msgpack_write_double(w, lane->chain->retry ? RETRY_STOP_ABOVE : i->plan->stop_above);

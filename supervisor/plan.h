@@ -46,6 +46,7 @@ struct plan_chain {  // one source, or topic that is read, and everything behind
   unsigned source;   // index in nodes
   bool fed;          // what its source reads is written by other chains of this plan: with --once it ends after them
   bool shared;       // other instances may take its streams over while it runs
+  bool takes_turns;  // of several instances one runs it; who is taken over waits for its turn and does not end
   unsigned lanes;    // 1..LIMIT_LANES
   char *fingerprint; // hash of the source's settings that decide what flows
   struct plan_worker *workers;

@@ -103,18 +103,9 @@ static uint64_t ring_of(const struct plan *p, size_t sink) {
   return bytes < RING_MOST ? bytes : RING_MOST;
 }
 
-// Instances that share a topic share the store of its letters, too, and one of them copies it: another one that loses that waits for its
-// turn.
-static bool is_shared(const struct plan *p) {
-  for (size_t c = 0; c < p->chain_count; c++)
-    if (p->chains[c].shared) return true;
-  return false;
-}
-
 static void chain_add(struct draft *d, size_t sink, size_t topic, const struct worker_kind *reader) {
   struct plan *p = d->plan;
   uint64_t ring_bytes = ring_of(p, sink);
-  bool shared = is_shared(p);
   size_t source =
       node_add(d, (struct plan_node){.name = memory_print("letters:%s", p->nodes[sink].name), .section = PLAN_SOURCE, .kind = reader});
   source_settings(&p->nodes[sink], &p->nodes[source].settings);
@@ -123,7 +114,7 @@ static void chain_add(struct draft *d, size_t sink, size_t topic, const struct w
   p->chains = memory_resize(p->chains, (p->chain_count + 1) * sizeof *p->chains);
   struct plan_chain *chain = &p->chains[p->chain_count++];
   *chain = (struct plan_chain){
-      .source = (unsigned)source, .lanes = 1, .fed = true, .shared = shared, .fingerprint = memory_text(""), .worker_count = 2};
+      .source = (unsigned)source, .lanes = 1, .fed = true, .takes_turns = true, .fingerprint = memory_text(""), .worker_count = 2};
   chain->workers = memory_get(chain->worker_count * sizeof *chain->workers);
   chain->workers[0] =
       (struct plan_worker){.node = (unsigned)source, .kind = reader, .children = 1, .edge = memory_text(""), .ring_bytes = ring_bytes};

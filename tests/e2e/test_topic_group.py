@@ -189,7 +189,7 @@ dead_letters: {topic: %s, stop_above: 1}
 """
 
 
-def test_the_others_go_on_with_the_copies_of_dead_letters(start, pipeline, kafka, database, tmp_path):
+def test_the_others_go_on_with_the_copies_of_dead_letters(start, weir, pipeline, kafka, database, tmp_path):
     """One store, three instances, of which one copies it: it is stopped in order, then the next one is killed. None of the others ends."""
     topic, dead = kafka.create_topic(partitions=6), kafka.create_topic()
     file = pipeline(LETTERS % (kafka.servers, topic, database.url, dead))
@@ -214,4 +214,7 @@ def test_the_others_go_on_with_the_copies_of_dead_letters(start, pipeline, kafka
     eventually("all letters are in the topic", lambda: len(copied()) == stored() > 0, pause=0.5)
     ids = [dict(record.headers)["weir.id"] for record in kafka.read(dead)]
     assert len(ids) == len(set(ids)) == stored()
-    assert running[0].stop().code == 0
+    # They take turns: nobody takes the copying from one that is at it.
+    assert weir("status", file, "--state", tmp_path / "state-2", "--json").json["nodes"]
+    last = running[0].stop()
+    assert last.code == 0 and last.err.count("taken over") <= 1, last

@@ -434,6 +434,9 @@ int sink_run(struct worker *w, const struct target_kind *kind) {
   read_limits(s);
   bool good = begin(s, kind, &e) && run(s, &e);
   if (good) leave(s);
+  // Of the instances that have one store of letters, one copies it: who was taken over begins again, where it waits until that one is
+  // silent.
+  if (e.class == ERROR_FENCED && job_bool(job_root(&w->job), "takes_turns", false)) e.class = ERROR_REWIND;
   letter_log_tell(&s->letter_log, clock_monotonic_ns(), true);
   if (s->target) s->target->kind->free(s->target);
   batch_free(&s->batch);

@@ -16,7 +16,6 @@
 #include <string.h>
 
 #include "proto/clock.h"
-#include "proto/log.h"
 #include "proto/msgpack.h"
 #include "shm/crash_point.h"
 #include "workers/common/choices.h"
@@ -51,8 +50,7 @@ struct letters {
   char *sink, *kind;
   struct store *store;        // NULL: closed
   struct store_copies copies; // what the last look has found
-  int64_t stream;             // -1: the store has had no letter yet, or another instance copies it
-  int64_t given;              // the stream that was given up last; -1: none was
+  int64_t stream;             // -1: the store has had no letter yet
   uint64_t look_ms;           // how long the last look took
   uint64_t forgot_ns;         // when numbers were forgotten last
   struct letter letters[READ_MOST];
@@ -277,17 +275,9 @@ static bool position_check(void *owner, uint64_t stream, uint64_t position, uint
 
 static bool stream_open(struct letters *l) {
   char *partition = memory_print("%s/%s", l->sink, l->copies.id);
-  l->stream = source_stream(&l->source, partition, l->copies.id, l->given, false, l->e);
+  l->stream = source_stream(&l->source, partition, l->copies.id, -1, false, l->e);
   free(partition);
   return l->stream >= 0 && source_settle(&l->source, l->e);
-}
-
-// Another instance copies this store. Announced anew, the stream waits until that one has gone silent.
-static bool stream_lost(struct letters *l) {
-  log_say(LOG_LEVEL_INFO, "another instance copies the dead letters of this store now: this one waits for its turn");
-  l->given = l->stream;
-  l->stream = -1;
-  return source_give_up(&l->source, (uint64_t)l->given, l->e);
 }
 
 static bool is_old(const struct letters *l) {
@@ -303,8 +293,6 @@ static int pause_ms(const struct letters *l) {
 static bool turn(struct letters *l) {
   if (!store_ask(l, letters_look)) return false;
   if (!l->copies.found) return true;
-  bool lost = l->stream >= 0 && feedback_is_lost(l->w->feedback, l->w->feedbacks, (uint64_t)l->stream);
-  if (lost && !stream_lost(l)) return false;
   if (l->stream < 0 && !stream_open(l)) return false;
   return letters_send(l) && (!is_old(l) || store_ask(l, letters_forget));
 }
@@ -336,7 +324,7 @@ static bool source_work(struct letters *l) {
 int letters_source_run(struct worker *w) {
   struct error e = {0};
   struct letters *l = memory_get(sizeof *l);
-  *l = (struct letters){.w = w, .source = {.w = w}, .e = &e, .stream = -1, .given = -1, .backoff = {.most_ms = BACKOFF_MOST_MS}};
+  *l = (struct letters){.w = w, .source = {.w = w}, .e = &e, .stream = -1, .backoff = {.most_ms = BACKOFF_MOST_MS}};
   int code = source_leave(&l->source, source_work(l), &e);
   source_close(&l->source);
   for (unsigned i = 0; i < READ_MOST; i++) buffer_free(&l->letters[i].body);

@@ -12,7 +12,8 @@
 #include "proto/clock.h"
 #include "workers/sources/topic_state.h"
 
-enum { ASK_MS = 3000, ASK_SECONDS = 30 };
+// Brokers that are there answer in milliseconds; for one that is not, the reader shall not stand still.
+enum { ASK_MS = 500, END_MS = 3000, ASK_SECONDS = 30 };
 
 static bool is_looked_at(const struct topic_partition *p) {
   return p->hold == TOPIC_OURS && p->settled;
@@ -32,13 +33,18 @@ static bool cluster_check(struct topic_source *t, struct error *e) {
   return false;
 }
 
-static bool mark_check(struct topic_source *t, const struct topic_partition *p, int64_t offset, struct error *e) {
+static bool mark_check(struct topic_source *t, struct topic_partition *p, int64_t offset, struct error *e) {
   if (offset == KAFKA_END || offset >= p->mark.offset) return true;
+  // The end that was asked for at the start is the old topic's.
+  struct kafka_partition end = {.topic = p->topic, .number = p->number};
+  struct error none = {0};
+  if (kafka_consumer_offsets(t->consumer, &end, 1, KAFKA_END, END_MS, &none)) p->last = end.offset;
   char time[CLOCK_TEXT], *choices = topic_choices(t, p);
   clock_print(p->mark.millis * 1000, time);
   error_set(e, ERROR_OPERATOR, "identity",
             "topic %s, partition %d, was made anew, or lost records, while it was read: what came since %s began at offset %" PRId64
-            " or behind it, and begins at %" PRId64 " now. Records in front of position %" PRIu64 " may not have been read. %s",
+            " or behind it, and begins at %" PRId64 " now. Records in front of position %" PRIu64
+            " may not have been read, and the next start goes on behind it, unless it is told otherwise. %s",
             kafka_consumer_topic_name(t->consumer, p->topic), p->number, time, p->mark.offset, offset,
             t->source.streams[p->stream].position, choices);
   free(choices);
@@ -50,8 +56,9 @@ static void mark_set(struct topic_partition *p, const struct kafka_partition *an
   p->mark = (struct topic_mark){.millis = p->last_millis + 1, .offset = answer->offset == KAFKA_END ? p->next : answer->offset};
 }
 
-// Asks for the marks (`again`), or for new ones. False: e; an outage is none.
-static bool ask(struct topic_source *t, bool again, struct error *e) {
+// Asks for the marks (`again`), or for new ones. *answered: the brokers have told all; what they leave open is asked for at the next look,
+// and no mark is replaced before it was found again. False: e; an outage is none.
+static bool ask(struct topic_source *t, bool again, bool *answered, struct error *e) {
   struct kafka_partition *all = memory_get((t->count + 1) * sizeof *all);
   size_t *of = memory_get((t->count + 1) * sizeof *of), count = 0;
   for (size_t i = 0; i < t->count; i++) {
@@ -63,8 +70,8 @@ static bool ask(struct topic_source *t, bool again, struct error *e) {
     all[count++] = (struct kafka_partition){.topic = p->topic, .number = p->number, .offset = millis};
   }
   worker_busy_until(t->w, ASK_SECONDS, "asking the brokers whether the topic is the same");
-  bool good = kafka_consumer_offsets_since(t->consumer, all, count, ASK_MS, e), answered = good;
-  for (size_t i = 0; answered && good && i < count; i++) {
+  bool good = *answered = kafka_consumer_offsets_since(t->consumer, all, count, ASK_MS, e);
+  for (size_t i = 0; *answered && good && i < count; i++) {
     struct topic_partition *p = &t->partitions[of[i]];
     if (again)
       good = mark_check(t, p, all[i].offset, e);
@@ -73,20 +80,22 @@ static bool ask(struct topic_source *t, bool again, struct error *e) {
   }
   free(all);
   free(of);
-  if (answered || e->class != ERROR_OUTAGE) return good;
+  if (*answered || e->class != ERROR_OUTAGE) return good;
   error_clear(e);
   return true;
 }
 
-bool topic_renewed_check(struct topic_source *t, bool *marked, struct error *e) {
-  if (!cluster_check(t, e) || !ask(t, true, e) || !ask(t, false, e)) return false;
-  bool some = false, all = true;
+bool topic_renewed_check(struct topic_source *t, bool *soon, struct error *e) {
+  bool answered, some = false, all = true;
+  *soon = false;
+  if (!cluster_check(t, e) || !ask(t, true, &answered, e)) return false;
+  if (answered && !ask(t, false, &answered, e)) return false;
   for (size_t i = 0; i < t->count; i++) {
     const struct topic_partition *p = &t->partitions[i];
     if (!is_looked_at(p) || p->last_millis <= 0) continue;
     some = true;
     all = all && p->mark.millis > 0;
   }
-  *marked = some && all;
+  *soon = answered && !(some && all);
   return true;
 }

@@ -255,10 +255,16 @@ static bool records_take(struct topic_source *t, bool *some, uint32_t *wanted, s
 // As soon as something is known to be found again, then now and then.
 static bool renewed_look(struct topic_source *t, uint64_t now, struct error *e) {
   if (t->outage || now < t->next_renewed) return true;
-  bool marked = false;
-  if (!topic_renewed_check(t, &marked, e)) return false;
-  t->next_renewed = now + (marked ? (uint64_t)LOOK_SECONDS * second_ns : 0);
+  bool soon;
+  if (!topic_renewed_check(t, &soon, e)) return false;
+  t->next_renewed = now + (soon ? 0 : (uint64_t)LOOK_SECONDS * second_ns);
   return true;
+}
+
+static bool has_read(const struct topic_source *t) {
+  for (size_t i = 0; i < t->count; i++)
+    if (t->partitions[i].hold == TOPIC_OURS && t->partitions[i].settled) return true;
+  return false;
 }
 
 // Once a second: the library's own reports, the group's offsets, now and then the brokers' list of partitions and what they say of the
@@ -270,7 +276,7 @@ static bool serve(struct topic_source *t, uint64_t now, uint64_t *next_look, str
   topic_group_tell(t, false);
   if (t->group && !topic_group_look(t, now, e)) return false;
   kafka_consumer_trouble(t->consumer, trouble);
-  if (kafka_consumer_topic_gone(t->consumer) && t->count > 0) {
+  if (kafka_consumer_topic_gone(t->consumer) && has_read(t)) {
     // It may be another one when it is there again, so it is taken up as at a start.
     error_set(e, ERROR_OUTAGE, "no-topic", "a topic that was read is gone (%s): it is looked for again", trouble);
     return false;

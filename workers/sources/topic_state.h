@@ -117,9 +117,9 @@ void topic_partitions_free(struct topic_source *t);
 
 // ---- topic_renewed.c
 
-// Whether what is read is still the same topic of the same cluster. *marked: there is something to be found again in each partition that
-// was read. False: e (ERROR_OPERATOR).
-bool topic_renewed_check(struct topic_source *t, bool *marked, struct error *e);
+// Whether what is read is still the same topic of the same cluster. *soon: not all that was read can be found again yet, so the next look
+// shall not wait. False: e (ERROR_OPERATOR).
+bool topic_renewed_check(struct topic_source *t, bool *soon, struct error *e);
 
 // ---- topic_group.c
 
