@@ -66,7 +66,7 @@ static bool take_bytes(const uint8_t **at, const uint8_t *end, struct dead_bytes
   return true;
 }
 
-// A text, terminated, behind what `names` holds.
+// A text, terminated, in the place of what `name` held.
 static bool take_text(const uint8_t **at, const uint8_t *end, struct buffer *name) {
   struct msgpack_value value;
   if (!msgpack_read(at, end, &value) || value.type != MSGPACK_TEXT || memchr(value.bytes, 0, value.length)) return false;

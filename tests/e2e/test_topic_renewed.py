@@ -3,7 +3,6 @@ tells of it, and what lies in front of the position would be lost in silence. we
 import contextlib
 import json
 import signal
-import time
 
 import pytest
 
@@ -12,7 +11,7 @@ from support.targets import count
 from support.waiting import eventually
 
 PIPE = """
-pipeline: renewed
+pipeline: %s
 kafka: {brokers: "%s"}
 topics:
   input: {topic: "%s", assign: %s}
@@ -26,12 +25,19 @@ def records(*numbers):
 
 
 def begin(start, pipeline, one, target, topic, assign="static"):
-    """An instance that has read and stored the first hundred, and knows where they lie."""
-    one.produce(one.create_topic(topic.lstrip("^")), records(*range(100)))
-    running = start(pipeline(PIPE % (one.servers, topic, assign, target.url)))
-    eventually("100 rows", lambda: running.alive and "out" in target.tables() and count(target, "out") == 100)
-    # What the brokers say of it is asked for once a second until it is known.
-    time.sleep(6)
+    """An instance that has read and stored the first records, and knows where they lie."""
+    name = topic.lstrip("^")
+    one.create_topic(name)
+    running = start(pipeline(PIPE % (name, one.servers, topic, assign, target.url)))
+
+    def told(offset):
+        assert running.alive, running.result()
+        return one.committed("weir-%s-input" % name, name).get(0, 0) >= offset
+    # In the turn in which it tells the group how far it is, it asks what it must find again; at the next one it knows.
+    for numbers in (range(100), [100]):
+        one.produce(name, records(*numbers))
+        eventually("the group knows of them", lambda: told(numbers[-1] + 1))
+    assert count(target, "out") == 101
     return running
 
 
@@ -64,7 +70,7 @@ def test_a_topic_that_is_only_written_goes_on(start, pipeline, kafka, sqlite_tar
         kafka.produce(topic, [{"value": value, "timestamp": 1600000000000 - turn} for value in records(*range(5))])
         kafka.transaction(topic, records(*range(5)), how="abort")
         kafka.produce(topic, records(*range(5)))
-        eventually("all rows, over a look", lambda: count(sqlite_target, "out") == 110 + 10 * turn, pause=4)
+        eventually("all rows, over a look", lambda: count(sqlite_target, "out") == 111 + 10 * turn, pause=4)
     stopped = running.stop()
     assert stopped.code == 0, stopped
 
